@@ -1,0 +1,137 @@
+"""Where things are and how they behave: one frozen object, read once by each script.
+
+Read from, the first that has a value: the environment, `.env` beside this file, the address that
+a running local stack left in `local_stack/.run/stack.env`, the defaults below. The names are the
+fields in capitals (`KAFKA_BOOTSTRAP_SERVERS`). Importing this module does nothing; `load()` reads.
+"""
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent
+USAGE_ERROR = 2  # exit code of a wrong setting
+
+
+def _from_root(path: Path) -> Path:
+    return path if path.is_absolute() else ROOT / path
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except Exception as error:
+        raise ValueError("not a time zone of the IANA database, such as Europe/Madrid") from error
+    return name
+
+
+def _mongo_scheme(uri: SecretStr) -> SecretStr:
+    if not uri.get_secret_value().startswith(("mongodb://", "mongodb+srv://")):
+        raise ValueError("must begin with mongodb:// or mongodb+srv://")
+    return uri
+
+
+ProjectPath = Annotated[Path, AfterValidator(_from_root)]
+TopicPart = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]*$", max_length=100)]
+
+
+class Settings(BaseSettings):
+    """Every setting that scripts share; see the comment at each for its meaning and unit."""
+
+    model_config = SettingsConfigDict(
+        env_file=(ROOT / "local_stack" / ".run" / "stack.env", ROOT / ".env"),
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+    )
+
+    # Kafka
+    kafka_bootstrap_servers: str = "127.0.0.1:9094"  # host:port, several separated by commas
+    kafka_security_protocol: str | None = None  # PLAINTEXT, SSL, SASL_SSL ...
+    kafka_sasl_mechanism: str | None = None  # PLAIN, SCRAM-SHA-256, SCRAM-SHA-512
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_ssl_ca_location: str | None = None  # PEM file of the authority that signed the broker
+    topic_prefix: TopicPart = "erp."
+    consumer_group_prefix: TopicPart = "erp-"
+    topic_partitions: int = Field(3, ge=1, le=10_000)  # of a topic that is created
+    topic_replication_factor: int = Field(1, ge=1, le=9)  # of a topic that is created
+
+    # MongoDB
+    mongo_uri: Annotated[SecretStr, AfterValidator(_mongo_scheme)] = SecretStr(
+        "mongodb://admin:admin123@localhost:27017"
+    )
+    mongo_database: str = Field("erp", pattern=r'^[^/\\. "$*<>:|?\x00]{1,63}$')
+
+    # The business and its files
+    business_timezone: Annotated[str, AfterValidator(_known_zone)] = (
+        "UTC"  # of times without an offset
+    )
+    csv_dir: ProjectPath = Path("csv_out")
+    model_path: ProjectPath = Path("models/item_sim.pkl")
+
+    # Patience
+    startup_timeout_seconds: float = Field(60, ge=0)  # for Kafka and MongoDB to answer at the start
+
+    # The model
+    min_support: int = Field(5, ge=1)  # past sales that a pair of products must share
+    top_sim_per_item: int = Field(100, ge=1)  # neighbours kept of each product
+    recency_halflife_months: float = Field(6, gt=0)  # age at which a sale counts half
+    top_n: int = Field(5, ge=1, le=100)  # recommendations of each sale
+
+    # The sink
+    sink_batch_size: int = Field(5_000, ge=1, le=100_000)  # messages read at once
+
+    # The recommendation service
+    basket_deadline_seconds: float = Field(30, gt=0)  # for a sale's lines to reach MongoDB
+
+    @property
+    def kafka(self) -> dict[str, str]:
+        """The connection as librdkafka spells it; what is not set is left out."""
+        password = self.kafka_sasl_password
+        options = {
+            "bootstrap.servers": self.kafka_bootstrap_servers,
+            "security.protocol": self.kafka_security_protocol,
+            "sasl.mechanism": self.kafka_sasl_mechanism,
+            "sasl.username": self.kafka_sasl_username,
+            "sasl.password": password.get_secret_value() if password else None,
+            "ssl.ca.location": self.kafka_ssl_ca_location,
+        }
+        return {name: value for name, value in options.items() if value is not None}
+
+    def describe(self) -> dict[str, Any]:
+        """The settings as they may be shown: passwords are stars."""
+        shown = self.model_dump()
+        shown["mongo_uri"] = mask_uri(self.mongo_uri.get_secret_value())
+        return {name: str(value) for name, value in shown.items()}
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the settings, or end the program with one line for each wrong one and exit 2."""
+        try:
+            return cls()
+        except ValidationError as error:
+            for problem in error.errors():
+                print(_one_line(problem), file=sys.stderr)
+            sys.exit(USAGE_ERROR)
+
+
+def mask_uri(uri: str) -> str:
+    """A connection string with its password as stars.
+
+    >>> mask_uri("mongodb://admin:admin123@localhost:27017")
+    'mongodb://admin:***@localhost:27017'
+    """
+    return re.sub(r"(//[^:/@]*):.*@", r"\1:***@", uri)
+
+
+def _one_line(problem: Any) -> str:
+    name = str(problem["loc"][0]).upper() if problem["loc"] else "settings"
+    secret = name in {"MONGO_URI", "KAFKA_SASL_PASSWORD"}
+    value = "***" if secret else repr(problem.get("input"))
+    return f"configuration error: {name}={value}: {problem['msg']}"

@@ -1,0 +1,124 @@
+"""The data contract: the one home of table, topic, collection and field names.
+
+A row of a CSV file, a message of Kafka and a document of MongoDB are the same record in three
+forms. Its fields stand once, in the classes below; everything else is derived from them.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import Meta, Struct
+
+Key = Annotated[str, Meta(min_length=1)]
+Moment = Annotated[datetime, Meta(tz=True)]  # JSON: ISO 8601 with an offset; MongoDB: a date in UTC
+
+
+class Product(Struct, omit_defaults=True):
+    """A product of the catalogue; money in the shop's currency."""
+
+    product_id: Key
+    name: str | None = None
+    category: str | None = None
+    subcategory: str | None = None
+    unit_price: float | None = None
+    unit_cost: float | None = None
+    supplier_code: str | None = None
+    stock: float | None = None
+    created_at: Moment | None = None
+    active: bool | None = None
+
+
+class Customer(Struct, omit_defaults=True):
+    """A customer; age in years."""
+
+    customer_id: Key
+    first_name: str | None = None
+    last_name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    segment: str | None = None
+    city: str | None = None
+    state: str | None = None
+    country: str | None = None
+    age: int | None = None
+    registration_date: Moment | None = None
+
+
+class Sale(Struct, omit_defaults=True):
+    """The header of a sale. `items_count` is its number of lines, or so it says."""
+
+    sale_id: Key
+    sale_datetime: Moment
+    customer_id: str | None = None
+    payment_type: str | None = None
+    store_id: str | None = None
+    items_count: int | None = None
+    gross_amount: float | None = None
+    discount_header: float | None = None
+    tax: float | None = None
+    total_amount: float | None = None
+
+
+class SaleItem(Struct, omit_defaults=True):
+    """A line of a sale; a negative quantity is a return."""
+
+    sale_id: Key
+    line_n: int
+    product_id: Key
+    quantity: float | None = None
+    unit_price: float | None = None
+    gross_amount: float | None = None
+    line_discount: float | None = None
+    net_amount: float | None = None
+
+
+Record = Product | Customer | Sale | SaleItem
+
+
+class Table(NamedTuple):
+    """One of the four tables of the ERP, whatever it travels in."""
+
+    name: str  # the collection, the CSV file without its ending, the topic without its prefix
+    record: type[Record]
+    message_key: str  # the field that decides the partition
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The fields in the order of the contract."""
+        return self.record.__struct_fields__
+
+
+PRODUCTS = Table("products", Product, "product_id")
+CUSTOMERS = Table("customers", Customer, "customer_id")
+SALES = Table("sales", Sale, "sale_id")
+SALES_ITEMS = Table("sales_items", SaleItem, "sale_id")
+TABLES = (PRODUCTS, CUSTOMERS, SALES, SALES_ITEMS)  # in the order in which they are produced
+
+RECOMMENDATIONS = "recommendations"
+DEAD_LETTER = "dead_letter"
+DAILY_SALES = "daily_sales_summary"
+STORES = "store_analysis"
+TOP_PRODUCTS = "top_products"
+CUSTOMER_ANALYSIS = "customer_analysis"
+CATEGORIES = "category_analysis"
+
+TOPICS = (*(table.name for table in TABLES), RECOMMENDATIONS, DEAD_LETTER)
+
+
+def document_id(table: Table, record: Record) -> str:
+    """The `_id` of the record's document: its natural key, text."""
+    if isinstance(record, SaleItem):
+        return item_id(record.sale_id, record.line_n)
+    return getattr(record, table.message_key)
+
+
+def item_id(sale_id: str, line_n: int) -> str:
+    """The `_id` of a line of a sale: `sale_id:line_n`, split at the last colon."""
+    return f"{sale_id}:{line_n}"
+
+
+def document(table: Table, record: Record) -> dict[str, Any]:
+    """The record as MongoDB keeps it: `_id`, then the fields that have a value."""
+    fields = msgspec.to_builtins(record, builtin_types=(datetime,))
+    return {"_id": document_id(table, record), **fields}

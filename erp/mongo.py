@@ -1,0 +1,133 @@
+"""MongoDB as the stages use it: connecting, indexes, writes that outlive an outage."""
+
+import logging
+import re
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from pymongo import ASCENDING, DESCENDING, IndexModel, MongoClient
+from pymongo.database import Database
+from pymongo.errors import (
+    AutoReconnect,
+    ConfigurationError,
+    ConnectionFailure,
+    OperationFailure,
+    PyMongoError,
+)
+
+from erp import contract
+from erp.process import Failure
+
+log = logging.getLogger("erp.mongo")
+
+Document = dict[str, Any]
+T = TypeVar("T")
+
+# Away or refusing for now, so that the same write may succeed later. Codes of the server's
+# error_codes.yml: not primary, shutting down, stepping down, read concern or time limits, no space
+# for writes (FailedToSatisfyReadPreference, OutOfDiskSpace), and being locked by an administrator.
+_PASSING_CODES = {
+    6, 7, 50, 89, 91, 133, 134, 189, 202, 211, 262, 317, 358, 9001, 10058, 10107, 11600, 11602,
+    13435, 13436, 14031,
+}  # fmt: skip
+_CREDENTIAL_CODES = {18, 13, 8000}  # AuthenticationFailed, Unauthorized, AtlasError
+
+# What the queries of the stages need on a real MongoDB: collection -> indexes.
+INDEXES: dict[str, list[IndexModel]] = {
+    contract.SALES.name: [
+        IndexModel([("sale_datetime", DESCENDING)]),
+        IndexModel([("store_id", ASCENDING), ("sale_datetime", DESCENDING)]),
+        IndexModel([("customer_id", ASCENDING), ("sale_datetime", DESCENDING)]),
+    ],
+    contract.SALES_ITEMS.name: [
+        IndexModel([("sale_id", ASCENDING)]),
+        IndexModel([("product_id", ASCENDING)]),
+    ],
+    contract.PRODUCTS.name: [IndexModel([("category", ASCENDING)])],
+    contract.RECOMMENDATIONS: [
+        IndexModel([("timestamp", DESCENDING)]),
+        IndexModel([("customer_id", ASCENDING), ("timestamp", DESCENDING)]),
+    ],
+}
+
+
+def connect(uri: str, database: str, timeout: float = 60) -> Database[Document]:
+    """The database, once it answers; times are aware and in UTC.
+
+    Waits up to `timeout` seconds with a word in the log. Raises Failure when it stays away or
+    refuses the credentials; neither message holds the password.
+    """
+    try:
+        client: MongoClient[Document] = MongoClient(
+            uri, tz_aware=True, appname="erp-stream", serverSelectionTimeoutMS=2_000
+        )
+    except (ConfigurationError, ValueError) as error:
+        raise Failure(f"MONGO_URI is not a connection string: {error}") from None
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            client.admin.command("ping")
+            # ping needs no rights; this does, so that a wrong password shows here
+            client[database].list_collection_names()
+            return client[database]
+        except OperationFailure as error:
+            if error.code in _CREDENTIAL_CODES:
+                raise Failure(
+                    f"MongoDB at {address(uri)} refuses this user: check MONGO_URI"
+                ) from None
+            raise Failure(f"MongoDB at {address(uri)}: {error}") from None
+        except ConnectionFailure:
+            if time.monotonic() >= deadline:
+                raise Failure(
+                    f"MongoDB does not answer at {address(uri)}: start it (make up, or docker"
+                    " compose up -d) or set MONGO_URI"
+                ) from None
+            log.info("waiting for MongoDB at %s", address(uri))
+            time.sleep(1)
+
+
+def address(uri: str) -> str:
+    """The host part of a connection string, without user, password and options."""
+    return re.sub(r"^.*@|[/?].*$", "", uri.split("://", 1)[-1])
+
+
+def is_outage(error: Exception) -> bool:
+    """True when the database is away, or refuses for now: wait, the same write may succeed."""
+    if isinstance(error, AutoReconnect):
+        return True
+    return isinstance(error, PyMongoError) and (
+        getattr(error, "code", None) in _PASSING_CODES or bool(error.timeout)
+    )
+
+
+def outlast(
+    operation: Callable[[], T], wait: Callable[[float], bool], doing: str, longest: float = 10
+) -> T:
+    """Call `operation` again until the database is back, with growing pauses up to `longest` s.
+
+    `wait(seconds)` sleeps and says True to give up, upon which the outage is raised.
+    """
+    pause = 0.2
+    while True:
+        try:
+            return operation()
+        except PyMongoError as error:
+            if not is_outage(error):
+                raise
+            log.warning("MongoDB is away, %s in %.1f s: %s", doing, pause, first_line(error))
+            if wait(pause):
+                raise
+            pause = min(pause * 2, longest)
+
+
+def first_line(error: Exception) -> str:
+    """The head of an error of the driver, whose text can be a page."""
+    return str(error).split("\n", 1)[0].split(", Timeout:", 1)[0][:200]
+
+
+def ensure_indexes(database: Database[Document], collections: Sequence[str]) -> None:
+    """Create the indexes of these collections; nothing happens to those that stand."""
+    for name in collections:
+        if models := INDEXES.get(name):
+            database[name].create_indexes(models)

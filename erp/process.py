@@ -1,0 +1,122 @@
+"""How a stage behaves as a process: its flags, its log, its signals, its exit code."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from threading import Event
+from types import FrameType
+from typing import Any, NoReturn
+
+log = logging.getLogger("erp")
+
+DONE, FAILED, USAGE = 0, 1, 2  # exit codes
+
+
+class Failure(Exception):
+    """An expected failure: its text is the one line that the person reads. Exit code 1."""
+
+
+class UsageError(Failure):
+    """The command or the configuration asks for what cannot be. Exit code 2."""
+
+
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keep the docstring's lines and show the default of each flag."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, False):
+            return action.help
+        return super()._get_help_string(action)
+
+
+def argument_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser that prints the script's own docstring as its help."""
+    return argparse.ArgumentParser(description=description, formatter_class=_Formatter)
+
+
+def add_endless_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags that endless scripts share, so that a test and a demo can end them."""
+    parser.add_argument("--max-messages", type=int, metavar="N", help="end after N messages")
+    parser.add_argument(
+        "--idle-timeout", type=float, metavar="SECONDS", help="end when nothing came for so long"
+    )
+    parser.add_argument(
+        "--metrics-port", type=int, metavar="PORT", help="serve Prometheus metrics on this port"
+    )
+
+
+class Stop:
+    """The wish to end: the first SIGINT or SIGTERM asks, the second forces.
+
+    `max_messages` and `idle_timeout` (seconds) end an endless script without a signal.
+    """
+
+    def __init__(self, max_messages: int | None = None, idle_timeout: float | None = None) -> None:
+        self._event = Event()
+        self._max_messages = max_messages
+        self._idle_timeout = idle_timeout
+        self._messages = 0
+        self._last_message = time.monotonic()
+        signal.signal(signal.SIGINT, self._on_signal)
+        signal.signal(signal.SIGTERM, self._on_signal)
+
+    def _on_signal(self, signum: int, _frame: FrameType | None) -> None:
+        if self._event.is_set():
+            os._exit(128 + signum)
+        log.info("stopping after the batch in hand; once more to force")
+        self._event.set()
+
+    def count(self, messages: int) -> None:
+        """Say that so many messages came just now."""
+        if messages:
+            self._messages += messages
+            self._last_message = time.monotonic()
+
+    @property
+    def remaining(self) -> int | None:
+        """Messages still wanted, or None without a limit."""
+        return None if self._max_messages is None else max(0, self._max_messages - self._messages)
+
+    @property
+    def requested(self) -> bool:
+        """True once a signal came."""
+        return self._event.is_set()
+
+    @property
+    def due(self) -> bool:
+        """True once a signal came, enough messages came, or none came for too long."""
+        if self.requested or self.remaining == 0:
+            return True
+        idle = time.monotonic() - self._last_message
+        return self._idle_timeout is not None and idle >= self._idle_timeout
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep unless a signal comes; True if one came."""
+        return self._event.wait(seconds)
+
+
+def start_logging(script: str, settings: Mapping[str, Any]) -> None:
+    """Log to stderr, a line a record that can be grepped, and say once which settings hold."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=os.environ.get("LOG_LEVEL", "INFO").upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        force=True,
+    )
+    log.info("%s with %s", script, " ".join(f"{k}={v}" for k, v in settings.items()))
+
+
+def run(main: Callable[[], int | None]) -> NoReturn:
+    """Call main and exit with its code; an expected failure is one line, not a traceback."""
+    try:
+        code = main() or DONE
+    except Failure as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        code = USAGE if isinstance(failure, UsageError) else FAILED
+    except KeyboardInterrupt:
+        code = DONE
+    sys.exit(code)
