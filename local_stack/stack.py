@@ -1,0 +1,257 @@
+"""A Kafka broker and a MongoDB wire server as one thing to start and stop.
+
+    with Stack(folder, *free_ports(3)) as stack:
+        stack.kafka_bootstrap_servers, stack.mongo_uri
+        stack.mongo.freeze()
+
+Kafka's setting names: https://kafka.apache.org/43/configuration/broker-configs/
+"""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import uuid
+from pathlib import Path
+from typing import Literal, Self
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from local_stack.errors import StackError
+from local_stack.server import LOOPBACK, Server, claim_port, free_ports
+from local_stack.toolchain import fetch_jars, find_java, versions
+
+__all__ = ["Stack", "StackError", "free_ports"]
+
+KAFKA_PORT, CONTROLLER_PORT, MONGO_PORT = 9094, 9093, 27017
+KAFKA_HEAP = "512m"
+
+SERVER_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{host}:{controller_port}
+listeners=EXTERNAL://{host}:{kafka_port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=EXTERNAL://{host}:{kafka_port}
+listener.security.protocol.map=EXTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=EXTERNAL
+controller.listener.names=CONTROLLER
+log.dirs={data}
+auto.create.topics.enable=false
+group.initial.rebalance.delay.ms=0
+# One broker holds the only copy, and a few partitions are enough for its own topics.
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=3
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=3
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=3
+# A quarter of the default, of a small heap.
+log.cleaner.dedupe.buffer.size=33554432
+"""
+
+
+class Stack:
+    """Both servers, their data and their logs in one folder, on loopback only.
+
+    Args:
+        run_dir: folder of everything that this stack writes; made if missing.
+        kafka_port, controller_port, mongo_port: where they listen on 127.0.0.1.
+        mongo_backend: "memory" is fast and forgets; "file" keeps its data over a restart.
+        mongo_heap: the wire server's -Xmx.
+        detached: True lets both servers outlive the process that starts them; False ends them
+            with it, however it ends.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        kafka_port: int = KAFKA_PORT,
+        controller_port: int = CONTROLLER_PORT,
+        mongo_port: int = MONGO_PORT,
+        mongo_backend: Literal["memory", "file"] = "memory",
+        mongo_heap: str = "2g",
+        detached: bool = False,
+    ) -> None:
+        self.run_dir = Path(run_dir).resolve()
+        self.kafka_port, self.controller_port, self.mongo_port = (
+            kafka_port,
+            controller_port,
+            mongo_port,
+        )
+        self.mongo_backend, self.mongo_heap, self.detached = mongo_backend, mongo_heap, detached
+        self.kafka = Server("Kafka", kafka_port, [], self.run_dir, self._kafka_answers)
+        self.mongo = Server("MongoDB", mongo_port, [], self.run_dir, self._mongo_answers)
+
+    @property
+    def kafka_bootstrap_servers(self) -> str:
+        return f"{LOOPBACK}:{self.kafka_port}"
+
+    @property
+    def mongo_uri(self) -> str:
+        return f"mongodb://{LOOPBACK}:{self.mongo_port}"
+
+    @property
+    def servers(self) -> list[Server]:
+        return [self.kafka, self.mongo]
+
+    @property
+    def running(self) -> bool:
+        return all(server.process is not None for server in self.servers)
+
+    def start(self) -> Self:
+        """Start what is not running and return when it answers.
+
+        Raises StackError, one line, for a missing Java or Maven, a taken port, data that another
+        version wrote, or a server that does not come up; what this call started is then stopped.
+        """
+        missing = [server for server in self.servers if server.process is None]
+        if not missing:
+            return self
+        java = find_java()
+        jars = fetch_jars(java)
+        self._check_data()
+        if self.kafka in missing:
+            claim_port(self.kafka_port, "Kafka")
+            claim_port(self.controller_port, "Kafka's controller")
+        if self.mongo in missing:
+            claim_port(self.mongo_port, "MongoDB")
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        self.mongo.command = self._mongo_command(java, jars)
+        self.kafka.command = self._kafka_command(java, jars)
+        try:
+            if self.mongo in missing:
+                self.mongo.launch()
+            if self.kafka in missing:
+                self._format_kafka(java, jars)
+                self.kafka.launch()
+            for server in missing:
+                server.wait()
+        except BaseException:
+            for server in missing:
+                server.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Stop both in order; their data stays."""
+        for server in self.servers:
+            server.stop()
+
+    def erase(self) -> None:
+        """Delete the data and the logs of a stopped stack."""
+        for folder in (self._kafka_data, self._mongo_data):
+            shutil.rmtree(folder, ignore_errors=True)
+        for file in (self._stamp, self._properties, self.kafka.log, self.mongo.log):
+            file.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def _kafka_data(self) -> Path:
+        return self.run_dir / "kafka"
+
+    @property
+    def _mongo_data(self) -> Path:
+        return self.run_dir / "mongodb"
+
+    @property
+    def _properties(self) -> Path:
+        return self.run_dir / "server.properties"
+
+    @property
+    def _stamp(self) -> Path:
+        return self.run_dir / "versions.json"
+
+    def _check_data(self) -> None:
+        kept = [folder for folder in (self._kafka_data, self._mongo_data) if folder.is_dir()]
+        if not kept:
+            return
+        try:
+            written_by = json.loads(self._stamp.read_text())
+        except (FileNotFoundError, ValueError):
+            written_by = None
+        if written_by != versions():
+            told = ", ".join(f"{name} {version}" for name, version in (written_by or {}).items())
+            raise StackError(
+                f"the data in {self.run_dir} was written by {told or 'an unknown version'}, "
+                f"not by {', '.join(f'{name} {version}' for name, version in versions().items())}: "
+                "delete it with `make reset`"
+            )
+
+    def _format_kafka(self, java: str, jars: Path) -> None:
+        self._properties.write_text(
+            SERVER_PROPERTIES.format(
+                host=LOOPBACK,
+                kafka_port=self.kafka_port,
+                controller_port=self.controller_port,
+                data=self._kafka_data,
+            )
+        )
+        if (self._kafka_data / "meta.properties").is_file():
+            return
+        if self._kafka_data.is_dir():
+            raise StackError(
+                f"{self._kafka_data} is no Kafka data folder (it has no meta.properties): "
+                "delete it with `make reset`"
+            )
+        self._stamp.write_text(json.dumps(versions()))
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        done = subprocess.run(
+            [
+                *(java, f"-Dlog4j2.configurationFile={jars}/log4j2.xml", "-cp", _classpath(jars)),
+                *("kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}"),
+                *("-c", str(self._properties)),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            shutil.rmtree(self._kafka_data, ignore_errors=True)
+            told = (done.stderr + done.stdout).strip().splitlines() or ["it said nothing"]
+            raise StackError(f"Kafka's data folder could not be formatted: {told[0]}")
+
+    def _kafka_command(self, java: str, jars: Path) -> list[str]:
+        main = ["kafka.Kafka", str(self._properties)]
+        return self._java(java, jars, KAFKA_HEAP, main)
+
+    def _mongo_command(self, java: str, jars: Path) -> list[str]:
+        main = ["WireServer", str(self.mongo_port)]
+        if self.mongo_backend == "file":
+            self._mongo_data.mkdir(parents=True, exist_ok=True)
+            main.append(str(self._mongo_data / "store.mv"))
+        return self._java(java, jars, self.mongo_heap, main)
+
+    def _java(self, java: str, jars: Path, heap: str, main: list[str]) -> list[str]:
+        log_settings = f"-Dlog4j2.configurationFile={jars}/log4j2.xml"
+        owner = [] if self.detached else ["Owned", str(os.getpid())]
+        return [java, f"-Xmx{heap}", log_settings, "-cp", _classpath(jars), *owner, *main]
+
+    def _kafka_answers(self) -> bool:
+        admin = AdminClient({"bootstrap.servers": self.kafka_bootstrap_servers, "log_level": 0})
+        try:
+            return bool(admin.list_topics(timeout=2).brokers)
+        except KafkaException:
+            return False
+
+    def _mongo_answers(self) -> bool:
+        try:
+            with MongoClient(self.mongo_uri, serverSelectionTimeoutMS=2000) as client:
+                client.admin.command("ping")
+        except PyMongoError:
+            return False
+        return True
+
+
+def _classpath(jars: Path) -> str:
+    return f"{jars}{os.pathsep}{jars}/*"
