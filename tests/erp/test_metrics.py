@@ -1,0 +1,67 @@
+"""The metrics server: what Prometheus and a supervisor read."""
+
+import socket
+import urllib.error
+import urllib.request
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from erp.metrics import Health, serve
+from erp.process import Failure
+
+
+def ask(port, path):
+    """Status and body of a page."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_metrics_show_the_registry():
+    """/metrics is Prometheus' text of what was counted."""
+    registry = CollectorRegistry()
+    Counter("erp_sales", "Sales read", registry=registry).inc(3)
+    status, text = ask(serve(0, Health([]), registry), "/metrics")
+    assert 200 == status
+    assert "erp_sales_total 3.0" in text.splitlines()
+
+
+def test_ready_once_every_part_is():
+    """/readyz names what is missing until each part was reported as working."""
+    health = Health(["kafka", "model"])
+    port = serve(0, health, CollectorRegistry())
+    health.report("kafka")
+    health.report("model", "none yet")
+    assert (503, "model: none yet\n") == ask(port, "/readyz")
+    health.report("model")
+    assert (200, "ok\n") == ask(port, "/readyz")
+
+
+def test_alive_while_the_loop_turns():
+    """/healthz fails once the loop was silent for longer than the patience."""
+    health = Health([], patience=0.05)
+    port = serve(0, health, CollectorRegistry())
+    health._last_beat -= 1
+    assert 503 == ask(port, "/healthz")[0]
+    health._patience = 60
+    health.beat()
+    assert (200, "ok\n") == ask(port, "/healthz")
+
+
+def test_unknown_page_is_404():
+    """Any other path is not found and says which exist."""
+    status, text = ask(serve(0, Health([]), CollectorRegistry()), "/secrets")
+    assert 404 == status
+    assert "/metrics" in text
+
+
+def test_taken_port_is_one_clear_line():
+    """A port in use is an expected failure that names the flag."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(Failure, match="--metrics-port"):
+            serve(other.getsockname()[1], Health([]), CollectorRegistry())
