@@ -76,6 +76,66 @@ class SaleItem(Struct, omit_defaults=True):
 Record = Product | Customer | Sale | SaleItem
 
 
+class BasketProduct(Struct):
+    """A line of the basket that a recommendation answers; names are None where none is known."""
+
+    product_id: str
+    product_name: str | None = None
+    category: str | None = None
+    quantity: float | None = None
+    net_amount: float | None = None
+
+
+class Reason(Struct):
+    """A product of the basket that led to a recommendation, and its part of it in percent."""
+
+    product_id: str
+    product_name: str | None
+    share: float
+
+
+class RecommendedProduct(Struct):
+    """One product recommended; percentages go from 0 to 100, ranking from 1.
+
+    `confidence_percentage` is the probability that the customer's next sale holds the product;
+    `support` the number of past sales that hold it together with the basket's products;
+    `source` is model, category or popular.
+    """
+
+    product_id: str
+    product_name: str | None
+    category: str | None
+    relevancia: float
+    relevancia_percentage: float
+    confidence_percentage: float
+    ranking: int
+    ranking_percentage: float
+    support: int
+    source: str
+    because_of: list[Reason]
+
+
+class Recommendation(Struct):
+    """The answer to a sale: a message of its topic and, with `_id`, a document of its collection.
+
+    `timestamp` is the sale's, `created_at` the answer's; `complete` is False when lines were
+    missing at the deadline; `latency_ms` runs from the sale's entry in Kafka to `created_at`.
+    """
+
+    sale_id: str
+    customer_id: str | None
+    store_id: str | None
+    payment_type: str | None
+    timestamp: datetime
+    created_at: datetime
+    algo: str
+    model_version: str
+    complete: bool
+    latency_ms: float
+    basket_products: list[BasketProduct]
+    recommendations: list[RecommendedProduct]
+
+
 class Table(NamedTuple):
     """One of the four tables of the ERP, whatever it travels in."""
 
