@@ -8,7 +8,7 @@ fields in capitals (`KAFKA_BOOTSTRAP_SERVERS`). Importing this module does nothi
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
@@ -74,6 +74,10 @@ class Settings(BaseSettings):
     )
     csv_dir: ProjectPath = Path("csv_out")
     model_path: ProjectPath = Path("models/item_sim.pkl")
+
+    # The pages
+    currency: str = Field("EUR", pattern=r"^[A-Z]{3}$")  # of all amounts, ISO 4217
+    page_language: Literal["es", "en"] = "es"  # until the reader chooses
 
     # Patience
     startup_timeout_seconds: float = Field(60, ge=0)  # for Kafka and MongoDB to answer at the start

@@ -1,0 +1,225 @@
+"""Plotly figures in one look; colours come from the page's theme, so that they fit light and dark.
+
+Every text that comes from the data goes through `label` or `full`: Plotly reads some HTML in
+labels, and takes a name made of digits for a number.
+"""
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+HEIGHT = 340  # px
+ROW_HEIGHT = 26  # px, of a horizontal bar
+
+Texts = Sequence[str]
+Values = Sequence[float | None]
+
+
+def label(text: Any, width: int = 26) -> str:
+    """A text for an axis or a tile: as it is written, on one line, cut to `width` characters."""
+    line = " ".join(_printable(str(text)).split())
+    return _escape(line if len(line) <= width else line[: width - 1].rstrip() + "…")
+
+
+def full(text: Any, width: int = 60) -> str:
+    """A text for a hover box: as it is written, whole, in lines of `width` characters."""
+    lines = textwrap.wrap(" ".join(_printable(str(text)).split()), width) or [""]
+    return "<br>".join(_escape(line) for line in lines)
+
+
+def distinct(texts: Sequence[Any], width: int = 26) -> list[str]:
+    """Labels of a category axis; two that are cut to the same text stay two."""
+    seen: dict[str, int] = {}
+    labels = []
+    for text in texts:
+        name = label(text, width)
+        seen[name] = seen.get(name, 0) + 1
+        labels.append(name + "\u200b" * (seen[name] - 1))  # zero-width: equal to the eye
+    return labels
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def style(figure: go.Figure, separators: str, height: int = HEIGHT) -> go.Figure:
+    """The look that all figures share. `separators`: decimal and group sign, `,.`."""
+    figure.update_layout(
+        height=height,
+        separators=separators,
+        margin={"l": 0, "r": 8, "t": 8, "b": 0},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0, "title_text": ""},
+        hoverlabel={"align": "left", "namelength": -1},
+        bargap=0.25,
+        dragmode=False,
+        clickmode="event+select",
+    )
+    figure.update_xaxes(automargin=True, title_text="", fixedrange=True)
+    figure.update_yaxes(automargin=True, title_text="", fixedrange=True)
+    return figure
+
+
+def ticks(values: Sequence[Any], texts: Texts, most: int = 8) -> dict[str, Any]:
+    """Axis settings that show about `most` of the ticks, in the reader's words."""
+    step = max(1, -(-len(values) // most))
+    return {"tickmode": "array", "tickvals": list(values[::step]), "ticktext": list(texts[::step])}
+
+
+def ranking(
+    names: Sequence[Any], values: Values, hover: Texts, ids: Sequence[Any], separators: str
+) -> go.Figure:
+    """Horizontal bars, the first on top; a click gives the id in `customdata`."""
+    axis = distinct(names)
+    figure = go.Figure(
+        go.Bar(
+            x=list(values),
+            y=axis,
+            orientation="h",
+            hovertext=list(hover),
+            hovertemplate="%{hovertext}<extra></extra>",
+            customdata=[[identifier] for identifier in ids],
+        )
+    )
+    style(figure, separators, height=60 + ROW_HEIGHT * max(len(axis), 3))
+    figure.update_yaxes(type="category", autorange="reversed", ticks="")
+    figure.update_xaxes(tickformat="~s", nticks=5)
+    return figure
+
+
+def trend(
+    days: Sequence[Any],
+    values: Values,
+    average: Values,
+    hover: Texts,
+    names: tuple[str, str],
+    tick_texts: Texts,
+    separators: str,
+) -> go.Figure:
+    """Bars over time with their moving average; `names` of the two for the legend."""
+    figure = go.Figure()
+    figure.add_bar(
+        x=list(days),
+        y=list(values),
+        name=names[0],
+        hovertext=list(hover),
+        hovertemplate="%{hovertext}<extra></extra>",
+        opacity=0.55,
+        marker_line_width=0,
+    )
+    figure.add_scatter(
+        x=list(days), y=list(average), name=names[1], mode="lines", hoverinfo="skip", line_width=2.5
+    )
+    style(figure, separators)
+    figure.update_xaxes(type="category", showgrid=False, **ticks(days, tick_texts))
+    figure.update_yaxes(tickformat="~s", nticks=6, rangemode="tozero")
+    return figure
+
+
+def pareto(
+    names: Sequence[Any], values: Values, cumulative: Values, hover: Texts, separators: str
+) -> go.Figure:
+    """Bars from large to small, and the share that they reach together (ratio) on the right."""
+    figure = go.Figure()
+    positions = list(range(1, len(names) + 1))
+    figure.add_bar(
+        x=positions,
+        y=list(values),
+        hovertext=list(hover),
+        hovertemplate="%{hovertext}<extra></extra>",
+        marker_line_width=0,
+    )
+    figure.add_scatter(
+        x=positions, y=list(cumulative), yaxis="y2", mode="lines", hoverinfo="skip", line_width=2.5
+    )
+    style(figure, separators)
+    figure.update_layout(
+        showlegend=False,
+        bargap=0.1,
+        yaxis2={
+            "overlaying": "y",
+            "side": "right",
+            "range": [0, 1.04],
+            "tickformat": ".0%",
+            "showgrid": False,
+            "fixedrange": True,
+            "title_text": "",
+        },
+    )
+    figure.add_hline(y=0.8, yref="y2", line_dash="dot", line_width=1)
+    figure.update_xaxes(showgrid=False, nticks=8)
+    figure.update_layout(yaxis={"tickformat": "~s", "nticks": 6, "rangemode": "tozero"})
+    return figure
+
+
+def heatmap(
+    columns: Texts, rows: Texts, values: Sequence[Values], hover: Sequence[Texts], separators: str
+) -> go.Figure:
+    """A table of colours; `values` by row, the first row on top."""
+    figure = go.Figure(
+        go.Heatmap(
+            x=list(columns),
+            y=list(rows),
+            z=[list(row) for row in values],
+            hovertext=[list(row) for row in hover],
+            hovertemplate="%{hovertext}<extra></extra>",
+            showscale=False,
+            xgap=2,
+            ygap=2,
+        )
+    )
+    style(figure, separators, height=70 + 32 * len(rows))
+    figure.update_xaxes(type="category", showgrid=False, ticks="")
+    figure.update_yaxes(type="category", showgrid=False, autorange="reversed", ticks="")
+    return figure
+
+
+def treemap(
+    ids: Texts,
+    parents: Texts,
+    names: Sequence[Any],
+    values: Values,
+    hover: Texts,
+    separators: str,
+) -> go.Figure:
+    """Tiles of which the area is the value (0 or more); a parent's value is its children's sum."""
+    figure = go.Figure(
+        go.Treemap(
+            ids=list(ids),
+            parents=list(parents),
+            labels=[label(name, 34) for name in names],
+            values=list(values),
+            branchvalues="total",
+            hovertext=list(hover),
+            hovertemplate="%{hovertext}<extra></extra>",
+            maxdepth=2,
+            pathbar={"visible": True},
+            tiling={"pad": 2},
+            root_color="rgba(0,0,0,0)",
+        )
+    )
+    return style(figure, separators, height=430)
+
+
+def columns(
+    names: Texts, values: Values, hover: Texts, separators: str, ids: Sequence[Any] | None = None
+) -> go.Figure:
+    """Vertical bars in the order given."""
+    figure = go.Figure(
+        go.Bar(
+            x=list(names),
+            y=list(values),
+            hovertext=list(hover),
+            hovertemplate="%{hovertext}<extra></extra>",
+            customdata=None if ids is None else [[identifier] for identifier in ids],
+        )
+    )
+    style(figure, separators)
+    figure.update_xaxes(type="category", showgrid=False, ticks="")
+    figure.update_yaxes(tickformat="~s", nticks=6, rangemode="tozero")
+    return figure

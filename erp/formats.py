@@ -1,0 +1,163 @@
+"""Numbers, money, dates and times as the reader writes them."""
+
+from datetime import date, datetime, timedelta
+from math import isfinite
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from babel import Locale, UnknownLocaleError, dates, numbers
+
+MISSING = "—"  # shown where a value is not known
+
+Number = float | int | None
+
+
+def reader_locale(language: str, browser: str | None) -> str:
+    """The locale for `language`, with the browser's region when it speaks that language.
+
+    >>> reader_locale("es", "es-MX"), reader_locale("en", "es-MX")
+    ('es_MX', 'en')
+    """
+    try:
+        locale = Locale.parse(browser or language, sep="-")
+    except (ValueError, UnknownLocaleError):
+        return language
+    return str(locale) if locale.language == language else language
+
+
+class Formats:
+    """How one reader writes values; a value that is None or not finite is a dash.
+
+    Parameters
+    ----------
+    locale : a name of the CLDR, such as `es` or `en_GB`.
+    currency : ISO 4217 code of all amounts.
+    timezone : IANA name; moments are shown in it.
+    """
+
+    def __init__(self, locale: str, currency: str, timezone: str) -> None:
+        self.locale = Locale.parse(locale)
+        self.currency = currency
+        self.timezone = ZoneInfo(timezone)
+        symbols = self.locale.number_symbols["latn"]
+        self.separators = symbols["decimal"] + symbols["group"]  # as Plotly's layout.separators
+        self.symbol = numbers.get_currency_symbol(currency, self.locale)
+
+    def number(self, value: Number, digits: int = 0) -> str:
+        """A count or a quantity, with at most `digits` decimals."""
+        if not _known(value):
+            return MISSING
+        pattern = "#,##0" + ("." + "#" * digits if digits else "")
+        return numbers.format_decimal(value, pattern, self.locale)
+
+    def short(self, value: Number) -> str:
+        """A count of which the size matters, `12,3 mil`."""
+        if not _known(value):
+            return MISSING
+        return numbers.format_compact_decimal(value, locale=self.locale, fraction_digits=1)
+
+    def money(self, value: Number) -> str:
+        """An amount to the cent."""
+        if not _known(value):
+            return MISSING
+        return numbers.format_currency(value, self.currency, locale=self.locale)
+
+    def money_short(self, value: Number) -> str:
+        """An amount of which the size matters, `4,6 M €`; to the cent below 1,000."""
+        if not _known(value):
+            return MISSING
+        if abs(value) < 1_000:
+            return self.money(value)
+        before = self.locale.currency_formats["standard"].pattern.startswith("¤")
+        sign = "-" if value < 0 else ""
+        return (
+            f"{sign}{self.symbol}{self.short(abs(value))}"
+            if before
+            else (f"{self.short(value)} {self.symbol}")
+        )
+
+    def percent(self, ratio: Number, digits: int = 1) -> str:
+        """A ratio, 0.123 as `12,3 %`."""
+        if not _known(ratio):
+            return MISSING
+        pattern = self.locale.percent_formats[None].pattern
+        if digits:
+            pattern = pattern.replace("#,##0", "#,##0." + "0" * digits)
+        return numbers.format_percent(ratio, pattern, self.locale)
+
+    def change(self, ratio: Number) -> str:
+        """A change as a ratio with its sign, 0.123 as `+12,3 %`."""
+        if not _known(ratio):
+            return MISSING
+        return ("+" if ratio > 0 else "") + self.percent(ratio)
+
+    def day(self, value: date | None) -> str:
+        """A calendar day, `4 mar 2017`."""
+        return MISSING if _absent(value) else dates.format_date(value, "medium", self.locale)
+
+    def day_month(self, value: date | None) -> str:
+        """A day of a year that is known, `4 mar`."""
+        return MISSING if _absent(value) else self._skeleton("MMMd", value)
+
+    def month(self, value: date | None) -> str:
+        """A month, `mar 2017`."""
+        return MISSING if _absent(value) else self._skeleton("yMMM", value)
+
+    def _skeleton(self, skeleton: str, value: date) -> str:
+        return dates.format_skeleton(skeleton, value, locale=self.locale)
+
+    def month_name(self, number: int) -> str:
+        """The name of month 1 to 12, standing alone."""
+        return dates.get_month_names("wide", "stand-alone", self.locale)[number]
+
+    def weekday(self, number: int, width: str = "abbreviated") -> str:
+        """The name of a weekday, 0 is Monday."""
+        return dates.get_day_names(width, "stand-alone", self.locale)[number]
+
+    def moment(self, value: datetime | None) -> str:
+        """A day and a time to the second, in the business time zone."""
+        return (
+            MISSING
+            if _absent(value)
+            else dates.format_datetime(self.local(value), "medium", locale=self.locale)
+        )
+
+    def time(self, value: datetime | None) -> str:
+        """A time of day, in the business time zone, `17:05:09`."""
+        return (
+            MISSING
+            if _absent(value)
+            else dates.format_time(self.local(value), "medium", locale=self.locale)
+        )
+
+    def local(self, value: datetime) -> datetime:
+        """The moment in the business time zone; one without a zone is taken as UTC."""
+        return (value if value.tzinfo else value.replace(tzinfo=ZoneInfo("UTC"))).astimezone(
+            self.timezone
+        )
+
+    def ago(self, seconds: float | None) -> str:
+        """How long since, `hace 5 minutos`."""
+        return (
+            MISSING
+            if seconds is None
+            else dates.format_timedelta(
+                timedelta(seconds=-max(seconds, 1)), add_direction=True, locale=self.locale
+            )
+        )
+
+    def duration(self, seconds: float | None) -> str:
+        """A length of time in its largest unit, `5 minutos`."""
+        return (
+            MISSING
+            if seconds is None
+            else dates.format_timedelta(timedelta(seconds=seconds), locale=self.locale)
+        )
+
+
+def _known(value: Any) -> bool:
+    return value is not None and isfinite(value)
+
+
+def _absent(value: Any) -> bool:
+    return value is None or value != value  # NaT differs from itself

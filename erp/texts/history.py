@@ -1,0 +1,3 @@
+"""What the page of history says."""
+
+TEXTS: dict[str, dict[str, str]] = {}

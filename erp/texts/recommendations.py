@@ -1,0 +1,3 @@
+"""What the page of recommendations says."""
+
+TEXTS: dict[str, dict[str, str]] = {}
