@@ -4,7 +4,6 @@ The process outlives whoever started it; its number and birth time are kept in a
 program finds it again and never mistakes a stranger with the same number for it.
 """
 
-import os
 import signal
 import socket
 import subprocess
@@ -22,7 +21,7 @@ START_SECONDS = 60  # bound on a server's first answer
 STOP_SECONDS = 30  # bound on a server's orderly end, after which it is killed
 
 
-@dataclass
+@dataclass(eq=False)
 class Server:
     """A server on a loopback port, running or not.
 
@@ -39,7 +38,8 @@ class Server:
     command: list[str]
     folder: Path
     answers: Callable[[], bool]
-    _child: subprocess.Popen | None = field(default=None, repr=False)
+    _child: subprocess.Popen | None = field(default=None, init=False, repr=False)
+    _log_start: int = field(default=0, init=False, repr=False)
 
     @property
     def log(self) -> Path:
@@ -68,6 +68,14 @@ class Server:
             return "stopped"
         return "frozen" if process.status() == psutil.STATUS_STOPPED else "running"
 
+    def accepts(self) -> bool:
+        """Whether anything takes connections on the port, which is quick to know."""
+        try:
+            with socket.create_connection((LOOPBACK, self.port), timeout=1):
+                return True
+        except OSError:
+            return False
+
     def launch(self) -> None:
         """Start the process and return at once; `wait` until it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -86,7 +94,7 @@ class Server:
     def wait(self) -> None:
         """Return when the server answers. Raises StackError when it ends or takes too long."""
         deadline = time.monotonic() + START_SECONDS
-        while not (_accepts(self.port) and self.answers()):
+        while not (self.accepts() and self.answers()):
             if self.process is None:
                 raise StackError(f"{self.name} ended at its start: {self._last_error()}")
             if time.monotonic() > deadline:
@@ -153,14 +161,6 @@ class Server:
         return f"{told.strip()[:300]} (more in {self.log})"
 
 
-def _accepts(port: int) -> bool:
-    try:
-        with socket.create_connection((LOOPBACK, port), timeout=1):
-            return True
-    except OSError:
-        return False
-
-
 def free_ports(count: int) -> list[int]:
     """Ports on 127.0.0.1 that nothing listens on, all different."""
     sockets = [socket.socket() for _ in range(count)]
@@ -198,7 +198,3 @@ def port_holder(port: int) -> str:
     except psutil.Error:
         pass
     return "a program of another user"
-
-
-def own_pid() -> str:
-    return str(os.getpid())

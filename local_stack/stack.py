@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import uuid
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
@@ -29,6 +30,7 @@ __all__ = ["Stack", "StackError", "free_ports"]
 
 KAFKA_PORT, CONTROLLER_PORT, MONGO_PORT = 9094, 9093, 27017
 KAFKA_HEAP = "512m"
+STORE_FILE = "store.mv"
 
 SERVER_PROPERTIES = """\
 process.roles=broker,controller
@@ -100,36 +102,25 @@ class Stack:
     def servers(self) -> list[Server]:
         return [self.kafka, self.mongo]
 
-    @property
-    def running(self) -> bool:
-        return all(server.process is not None for server in self.servers)
-
-    def start(self) -> Self:
-        """Start what is not running and return when it answers.
+    def start(self, wanted: Sequence[Server] | None = None) -> Self:
+        """Start what is not running, of both or of `wanted`, and return when it answers.
 
         Raises StackError, one line, for a missing Java or Maven, a taken port, data that another
         version wrote, or a server that does not come up; what this call started is then stopped.
         """
-        missing = [server for server in self.servers if server.process is None]
+        missing = [server for server in wanted or self.servers if server.process is None]
         if not missing:
             return self
         java = find_java()
         jars = fetch_jars(java)
-        self._check_data()
-        if self.kafka in missing:
-            claim_port(self.kafka_port, "Kafka")
-            claim_port(self.controller_port, "Kafka's controller")
-        if self.mongo in missing:
-            claim_port(self.mongo_port, "MongoDB")
-        self.run_dir.mkdir(parents=True, exist_ok=True)
-        self.mongo.command = self._mongo_command(java, jars)
+        for port, purpose in self._ports(missing):
+            claim_port(port, purpose)
+        self._prepare_data(java, jars, missing)
         self.kafka.command = self._kafka_command(java, jars)
+        self.mongo.command = self._mongo_command(java, jars)
         try:
-            if self.mongo in missing:
-                self.mongo.launch()
-            if self.kafka in missing:
-                self._format_kafka(java, jars)
-                self.kafka.launch()
+            for server in missing:
+                server.launch()
             for server in missing:
                 server.wait()
         except BaseException:
@@ -139,16 +130,22 @@ class Stack:
         return self
 
     def stop(self) -> None:
-        """Stop both in order; their data stays."""
+        """Stop both in order; what is on file stays."""
         for server in self.servers:
             server.stop()
 
     def erase(self) -> None:
         """Delete the data and the logs of a stopped stack."""
-        for folder in (self._kafka_data, self._mongo_data):
-            shutil.rmtree(folder, ignore_errors=True)
+        for folder in ("kafka", "kafka-memory", "mongodb"):
+            shutil.rmtree(self.run_dir / folder, ignore_errors=True)
         for file in (self._stamp, self._properties, self.kafka.log, self.mongo.log):
             file.unlink(missing_ok=True)
+
+    def keeps(self, server: Server) -> str:
+        """What becomes of a running server's data when it stops."""
+        words = " ".join(server.process.cmdline()) if server.process else ""
+        in_memory = STORE_FILE not in words if server is self.mongo else self._kafka_forgets
+        return "in memory" if in_memory else "on file"
 
     def __enter__(self) -> Self:
         return self.start()
@@ -158,11 +155,12 @@ class Stack:
 
     @property
     def _kafka_data(self) -> Path:
-        return self.run_dir / "kafka"
+        # A Kafka that remembers beside a MongoDB that forgot would never fill it again.
+        return self.run_dir / ("kafka-memory" if self.mongo_backend == "memory" else "kafka")
 
     @property
-    def _mongo_data(self) -> Path:
-        return self.run_dir / "mongodb"
+    def _mongo_store(self) -> Path:
+        return self.run_dir / "mongodb" / STORE_FILE
 
     @property
     def _properties(self) -> Path:
@@ -172,20 +170,41 @@ class Stack:
     def _stamp(self) -> Path:
         return self.run_dir / "versions.json"
 
-    def _check_data(self) -> None:
-        kept = [folder for folder in (self._kafka_data, self._mongo_data) if folder.is_dir()]
-        if not kept:
+    @property
+    def _kafka_forgets(self) -> bool:
+        return "kafka-memory" in self._properties.read_text()
+
+    def _ports(self, servers: list[Server]) -> Iterator[tuple[int, str]]:
+        if self.kafka in servers:
+            yield self.kafka_port, "Kafka"
+            yield self.controller_port, "Kafka's controller"
+        if self.mongo in servers:
+            yield self.mongo_port, "MongoDB"
+
+    def _prepare_data(self, java: str, jars: Path, missing: list[Server]) -> None:
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        if self.mongo_backend == "file":
+            self._check_versions()
+            self._mongo_store.parent.mkdir(exist_ok=True)
+        elif self.kafka in missing:
+            shutil.rmtree(self._kafka_data, ignore_errors=True)
+        if self.kafka in missing:
+            self._format_kafka(java, jars)
+
+    def _check_versions(self) -> None:
+        """Stamp new data with the versions that write it; refuse what others wrote."""
+        ours = versions()
+        if not self._kafka_data.exists() and not self._mongo_store.exists():
+            self._stamp.write_text(json.dumps(ours))
             return
         try:
-            written_by = json.loads(self._stamp.read_text())
+            theirs = json.loads(self._stamp.read_text())
         except (FileNotFoundError, ValueError):
-            written_by = None
-        if written_by != versions():
-            told = ", ".join(f"{name} {version}" for name, version in (written_by or {}).items())
+            theirs = {}
+        if theirs != ours:
             raise StackError(
-                f"the data in {self.run_dir} was written by {told or 'an unknown version'}, "
-                f"not by {', '.join(f'{name} {version}' for name, version in versions().items())}: "
-                "delete it with `make reset`"
+                f"the data in {self.run_dir} was written by {_named(theirs)}, "
+                f"not by {_named(ours)}: delete it with `make reset`"
             )
 
     def _format_kafka(self, java: str, jars: Path) -> None:
@@ -199,23 +218,15 @@ class Stack:
         )
         if (self._kafka_data / "meta.properties").is_file():
             return
-        if self._kafka_data.is_dir():
+        if self._kafka_data.exists():
             raise StackError(
-                f"{self._kafka_data} is no Kafka data folder (it has no meta.properties): "
+                f"{self._kafka_data} holds no formatted Kafka data (meta.properties is missing): "
                 "delete it with `make reset`"
             )
-        self._stamp.write_text(json.dumps(versions()))
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        done = subprocess.run(
-            [
-                *(java, f"-Dlog4j2.configurationFile={jars}/log4j2.xml", "-cp", _classpath(jars)),
-                *("kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}"),
-                *("-c", str(self._properties)),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}"]
+        command = self._java(java, jars, KAFKA_HEAP, [*tool, "-c", str(self._properties)])
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             shutil.rmtree(self._kafka_data, ignore_errors=True)
             told = (done.stderr + done.stdout).strip().splitlines() or ["it said nothing"]
@@ -228,8 +239,7 @@ class Stack:
     def _mongo_command(self, java: str, jars: Path) -> list[str]:
         main = ["WireServer", str(self.mongo_port)]
         if self.mongo_backend == "file":
-            self._mongo_data.mkdir(parents=True, exist_ok=True)
-            main.append(str(self._mongo_data / "store.mv"))
+            main.append(str(self._mongo_store))
         return self._java(java, jars, self.mongo_heap, main)
 
     def _java(self, java: str, jars: Path, heap: str, main: list[str]) -> list[str]:
@@ -251,6 +261,10 @@ class Stack:
         except PyMongoError:
             return False
         return True
+
+
+def _named(versions_: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions_.items()) or "nobody known"
 
 
 def _classpath(jars: Path) -> str:

@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -19,6 +20,8 @@ RUN_DIR = HERE / ".run"
 POM = HERE / "pom.xml"
 JAVA_SOURCES = HERE / "java"
 OLDEST_JAVA = 17  # Kafka 4 needs it for its broker
+log = logging.getLogger("local_stack")
+
 INSTALL_JAVA = (
     f"install a JDK, {OLDEST_JAVA} or newer (Debian: apt install openjdk-17-jdk-headless)"
 )
@@ -59,41 +62,52 @@ def file_lock(path: Path) -> Iterator[None]:
         yield
 
 
-def fetch_jars(java: str) -> Path:
-    """The folder of jars and compiled classes, filled by Maven on the first call.
+def find_maven() -> str:
+    """The path of `mvn`. Raises StackError if there is none."""
+    mvn = shutil.which("mvn")
+    if mvn is None:
+        raise StackError("mvn was not found in PATH: install Maven (Debian: apt install maven)")
+    return mvn
 
-    The folder's name holds a digest of pom.xml and of the Java sources, so a change of either
-    makes a new one; it appears whole or not at all.
+
+def jars_folder() -> Path:
+    """Where the jars and the compiled classes are, or will be.
+
+    Its name holds a digest of pom.xml and of the Java sources, so a change of either makes a new
+    folder.
     """
     digest = hashlib.sha256(POM.read_bytes())
     for source in sorted(JAVA_SOURCES.iterdir()):
         digest.update(source.read_bytes())
-    jars = RUN_DIR / "jars" / digest.hexdigest()[:12]
-    if jars.is_dir():
-        return jars
-    with file_lock(RUN_DIR / "jars.lock"):
-        if not jars.is_dir():
-            _fill(jars, java)
+    return RUN_DIR / "jars" / digest.hexdigest()[:12]
+
+
+def fetch_jars(java: str) -> Path:
+    """The folder of jars, filled by Maven on the first call; it appears whole or not at all."""
+    jars = jars_folder()
+    if not jars.is_dir():
+        with file_lock(RUN_DIR / "jars.lock"):
+            if not jars.is_dir():
+                _fill(jars, java)
     return jars
 
 
 def _fill(jars: Path, java: str) -> None:
-    mvn = shutil.which("mvn")
-    if mvn is None:
-        raise StackError("mvn was not found in PATH: install Maven (Debian: apt install maven)")
+    mvn = find_maven()
+    log.info("fetching the jars of Kafka and MongoDB's stand-in (60 MB, once)")
     jars.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=jars.parent, prefix="fetching-") as fetching:
-        copy = ["dependency:copy-dependencies", f"-DoutputDirectory={fetching}"]
+        whole = Path(fetching) / jars.name
+        copy = ["dependency:copy-dependencies", f"-DoutputDirectory={whole}"]
         _run([mvn, "-q", "-B", "-f", str(POM), *copy], "Maven could not fetch the jars")
-        classpath = os.pathsep.join(str(jar) for jar in Path(fetching).glob("*.jar"))
-        compiler = ["-m", "jdk.compiler/com.sun.tools.javac.Main", "-d", fetching, "-cp", classpath]
+        classpath = os.pathsep.join(str(jar) for jar in whole.glob("*.jar"))
+        compiler = ["-m", "jdk.compiler/com.sun.tools.javac.Main", "-d", str(whole)]
         _run(
-            [java, *compiler, *(str(source) for source in JAVA_SOURCES.glob("*.java"))],
+            [java, *compiler, "-cp", classpath, *map(str, JAVA_SOURCES.glob("*.java"))],
             f"Java could not compile the wire server (a JRE cannot; {INSTALL_JAVA})",
         )
-        shutil.copy(JAVA_SOURCES / "log4j2.xml", fetching)
-        shutil.copytree(fetching, jars.with_suffix(".whole"), dirs_exist_ok=True)
-    jars.with_suffix(".whole").replace(jars)
+        shutil.copy(JAVA_SOURCES / "log4j2.xml", whole)
+        whole.replace(jars)
 
 
 def _run(command: list[str], failure: str) -> None:
