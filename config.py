@@ -93,6 +93,12 @@ class Settings(BaseSettings):
 
     # The recommendation service
     basket_deadline_seconds: float = Field(30, gt=0)  # for a sale's lines to reach MongoDB
+    basket_quiet_seconds: float = Field(1, gt=0)  # without a new line, for a sale of unknown length
+    late_lines_seconds: float = Field(3_600, ge=0)  # an incomplete answer is still improved
+    waiting_sales_max: int = Field(20_000, ge=1)  # waiting for lines; reading stops at so many
+    model_poll_seconds: float = Field(2, gt=0)  # between two looks whether the model changed
+    catalogue_poll_seconds: float = Field(5, gt=0)  # between two looks for changed products
+    history_poll_seconds: float = Field(60, gt=0)  # between two looks for other copies' sales
 
     @property
     def kafka(self) -> dict[str, str]:
