@@ -11,7 +11,6 @@ import base64
 import json
 import os
 import shutil
-import subprocess
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -68,6 +67,8 @@ class Stack:
         mongo_heap: the wire server's -Xmx.
         detached: True lets both servers outlive the process that starts them; False ends them
             with it, however it ends.
+        quick_start: compile lightly: the start takes half the time and work under load takes
+            longer, which suits a test and no measurement.
     """
 
     def __init__(
@@ -79,14 +80,16 @@ class Stack:
         mongo_backend: Literal["memory", "file"] = "memory",
         mongo_heap: str = "2g",
         detached: bool = False,
+        quick_start: bool = False,
     ) -> None:
         self.run_dir = Path(run_dir).resolve()
-        self.kafka_port, self.controller_port, self.mongo_port = (
-            kafka_port,
-            controller_port,
-            mongo_port,
-        )
-        self.mongo_backend, self.mongo_heap, self.detached = mongo_backend, mongo_heap, detached
+        self.kafka_port = kafka_port
+        self.controller_port = controller_port
+        self.mongo_port = mongo_port
+        self.mongo_backend = mongo_backend
+        self.mongo_heap = mongo_heap
+        self.detached = detached
+        self.quick_start = quick_start
         self.kafka = Server("Kafka", kafka_port, [], self.run_dir, self._kafka_answers)
         self.mongo = Server("MongoDB", mongo_port, [], self.run_dir, self._mongo_answers)
 
@@ -115,7 +118,7 @@ class Stack:
         jars = fetch_jars(java)
         for port, purpose in self._ports(missing):
             claim_port(port, purpose)
-        self._prepare_data(java, jars, missing)
+        self._prepare_data(missing)
         self.kafka.command = self._kafka_command(java, jars)
         self.mongo.command = self._mongo_command(java, jars)
         try:
@@ -181,7 +184,7 @@ class Stack:
         if self.mongo in servers:
             yield self.mongo_port, "MongoDB"
 
-    def _prepare_data(self, java: str, jars: Path, missing: list[Server]) -> None:
+    def _prepare_data(self, missing: list[Server]) -> None:
         self.run_dir.mkdir(parents=True, exist_ok=True)
         if self.mongo_backend == "file":
             self._check_versions()
@@ -189,7 +192,7 @@ class Stack:
         elif self.kafka in missing:
             shutil.rmtree(self._kafka_data, ignore_errors=True)
         if self.kafka in missing:
-            self._format_kafka(java, jars)
+            self._write_properties()
 
     def _check_versions(self) -> None:
         """Stamp new data with the versions that write it; refuse what others wrote."""
@@ -207,7 +210,12 @@ class Stack:
                 f"not by {_named(ours)}: delete it with `make reset`"
             )
 
-    def _format_kafka(self, java: str, jars: Path) -> None:
+    def _write_properties(self) -> None:
+        if self._kafka_data.exists() and not (self._kafka_data / "meta.properties").is_file():
+            raise StackError(
+                f"{self._kafka_data} holds no formatted Kafka data (meta.properties is missing): "
+                "delete it with `make reset`"
+            )
         self._properties.write_text(
             SERVER_PROPERTIES.format(
                 host=LOOPBACK,
@@ -216,25 +224,10 @@ class Stack:
                 data=self._kafka_data,
             )
         )
-        if (self._kafka_data / "meta.properties").is_file():
-            return
-        if self._kafka_data.exists():
-            raise StackError(
-                f"{self._kafka_data} holds no formatted Kafka data (meta.properties is missing): "
-                "delete it with `make reset`"
-            )
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}"]
-        command = self._java(java, jars, KAFKA_HEAP, [*tool, "-c", str(self._properties)])
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            shutil.rmtree(self._kafka_data, ignore_errors=True)
-            told = (done.stderr + done.stdout).strip().splitlines() or ["it said nothing"]
-            raise StackError(f"Kafka's data folder could not be formatted: {told[0]}")
 
     def _kafka_command(self, java: str, jars: Path) -> list[str]:
-        main = ["kafka.Kafka", str(self._properties)]
-        return self._java(java, jars, KAFKA_HEAP, main)
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        return self._java(java, jars, KAFKA_HEAP, ["Broker", str(self._properties), cluster_id])
 
     def _mongo_command(self, java: str, jars: Path) -> list[str]:
         main = ["WireServer", str(self.mongo_port)]
@@ -243,9 +236,11 @@ class Stack:
         return self._java(java, jars, self.mongo_heap, main)
 
     def _java(self, java: str, jars: Path, heap: str, main: list[str]) -> list[str]:
+        compiler = ["-XX:TieredStopAtLevel=1"] if self.quick_start else []
         log_settings = f"-Dlog4j2.configurationFile={jars}/log4j2.xml"
+        classpath = f"{jars}{os.pathsep}{jars}/*"
         owner = [] if self.detached else ["Owned", str(os.getpid())]
-        return [java, f"-Xmx{heap}", log_settings, "-cp", _classpath(jars), *owner, *main]
+        return [java, f"-Xmx{heap}", *compiler, log_settings, "-cp", classpath, *owner, *main]
 
     def _kafka_answers(self) -> bool:
         admin = AdminClient({"bootstrap.servers": self.kafka_bootstrap_servers, "log_level": 0})
@@ -265,7 +260,3 @@ class Stack:
 
 def _named(versions_: dict[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions_.items()) or "nobody known"
-
-
-def _classpath(jars: Path) -> str:
-    return f"{jars}{os.pathsep}{jars}/*"

@@ -128,7 +128,7 @@ def read_newest(
     finally:
         consumer.close()
     for messages in newest.values():
-        messages.sort(key=lambda message: message.timestamp()[1], reverse=True)
+        messages.sort(key=lambda each: (each.timestamp()[1], each.offset()), reverse=True)
         del messages[count:]
     return newest
 
@@ -164,7 +164,7 @@ def _group_table(
 
 def _message_table(newest: dict[str, list[Message]]) -> Table:
     table = Table(title="Newest messages", title_justify="left")
-    table.add_column("topic[partition]@offset", no_wrap=True)
+    table.add_column(escape("topic[partition]@offset"), no_wrap=True)
     for heading in ("key", "value"):
         table.add_column(heading, no_wrap=True, overflow="ellipsis")
     for topic, messages in sorted(newest.items()):

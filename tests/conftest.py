@@ -29,7 +29,8 @@ PATIENCE_SECONDS = 60  # bound on everything a test waits for
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One Kafka and one MongoDB for the whole run, on free ports; nothing of it stays."""
-    with Stack(tmp_path_factory.mktemp("stack"), *free_ports(3)) as running:
+    folder = tmp_path_factory.mktemp("stack")
+    with Stack(folder, *free_ports(3), quick_start=True) as running:
         yield running
 
 
