@@ -1,0 +1,247 @@
+"""Collecting the lines of sales from MongoDB: many at once, each as soon as it has all of them.
+
+A sale's header often arrives before its lines are stored. It waits here, is looked up again with
+growing pauses, and holds up no other. Lines are found by their `_id` (`sale_id:1`, `sale_id:2`
+...), the one access that is fast however large the collection is.
+
+How many lines a sale has is what its header says, unless that proves wrong: each look also asks
+for the line after the last one. If that exists, or the header says nothing usable, the line
+numbers are followed upwards until the next ones do not exist and nothing new came for a while.
+"""
+
+import heapq
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pymongo
+from pymongo.collection import Collection
+from pymongo.errors import PyMongoError
+
+from erp.contract import Sale, item_id
+
+IDS_PER_QUERY = 150  # $in costs more than in proportion: 100 to 200 are fastest
+QUERY_TIMEOUT = 5  # s, after which the database counts as away
+WINDOW = 500  # line numbers asked beyond the highest one found
+FIRST_GUESS = 8  # line numbers asked at first of a sale that does not say how many it has
+PAUSE_GROWTH = 1.5
+LOOKS_PER_SECOND = 4_000  # at most, however many wait, so that those that are complete come first
+
+_FIELDS = {"product_id": 1, "quantity": 1, "net_amount": 1}
+
+
+class Line(NamedTuple):
+    """What a recommendation needs of a line of a sale."""
+
+    product_id: str
+    quantity: float | None
+    net_amount: float | None
+
+
+@dataclass(slots=True, eq=False)
+class Basket:
+    """A sale and those of its lines that were found. Times are s of the monotonic clock."""
+
+    sale: Sale
+    entered: float  # s since 1970: when the header entered Kafka
+    sources: list[Any] = field(default_factory=list)  # the messages that brought the header
+    lines: dict[int, Line] = field(default_factory=dict)
+    answered: int | None = None  # lines that an answer was given from, None before the first
+    expected: int | None = None  # lines; None when only their numbers can tell
+    complete: bool = False
+    deadline: float = 0
+    next_look: float = 0
+    last_news: float = 0  # when a line was found last
+    pause: float = 0
+    thorough: bool = True  # the next look asks for every missing line, not only for a few
+
+    def __post_init__(self) -> None:
+        if (self.sale.items_count or 0) > 0:
+            self.expected = self.sale.items_count
+
+    @property
+    def improved(self) -> bool:
+        """True when an answer from these lines is better than the one that was given."""
+        return self.complete or len(self.lines) > (self.answered or 0)
+
+    def wanted(self) -> list[int]:
+        """The line numbers that the next look asks for.
+
+        While nothing comes, only the first missing ones and the last: they tell as much.
+        """
+        reach = max(self.lines, default=0)
+        if self.expected is None:
+            horizon = reach + min(max(reach, FIRST_GUESS), WINDOW)
+        else:
+            horizon = max(reach, min(self.expected, reach + WINDOW)) + 1
+        missing = [number for number in range(1, horizon + 1) if number not in self.lines]
+        if self.thorough or len(missing) <= 3:
+            return missing
+        return [*missing[:2], missing[-2]]
+
+    def learn(self, asked: list[int], found: dict[int, Line], now: float, quiet: float) -> str:
+        """Take in what a look found; returns "again" (at once), "wait" or "answer"."""
+        if found:
+            self.lines.update(found)
+            self.last_news = now
+        reach = max(self.lines, default=0)
+        if self.expected is not None and reach > self.expected:
+            self.expected = None
+        if found and (not self.thorough or asked[-1] in found):
+            return "again"  # there may be more
+        settled = bool(self.lines) and now - self.last_news >= quiet
+        if self.expected is not None:
+            self.complete = len(self.lines) == self.expected
+        else:
+            self.complete = settled and len(self.lines) == reach
+        better = self.answered is not None and settled and len(self.lines) > self.answered
+        overdue = now >= self.deadline and self.thorough
+        return "answer" if self.complete or better or overdue else "wait"
+
+
+class WaitingSales:
+    """The sales that wait for their lines.
+
+    Parameters
+    ----------
+    items : Collection
+        The lines of sales, `_id` = `sale_id:line_n`.
+    deadline : float
+        Seconds after which a sale is answered from the lines that are there.
+    quiet : float
+        Seconds without a new line after which a sale that does not say how many it has counts as
+        complete.
+    pauses : tuple of float
+        Seconds between two looks at the same sale, at first and at most.
+    """
+
+    def __init__(
+        self, items: Collection, deadline: float, quiet: float, pauses: tuple[float, float]
+    ) -> None:
+        self._items = items
+        self._deadline, self._quiet, self._pauses = deadline, quiet, pauses
+        self._waiting: dict[str, Basket] = {}
+        self._agenda: list[tuple[float, int, Basket]] = []
+        self._tickets = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __contains__(self, basket: Basket) -> bool:
+        return self._waiting.get(basket.sale.sale_id) is basket
+
+    def knows(self, sale_id: str) -> bool:
+        """True while a sale of this id waits."""
+        return sale_id in self._waiting
+
+    def __iter__(self) -> Iterator[Basket]:
+        return iter(self._waiting.values())
+
+    def add(self, basket: Basket) -> None:
+        """Let a sale wait; in place of an older header, whose messages it takes over."""
+        now = time.monotonic()
+        if older := self._waiting.get(basket.sale.sale_id):
+            basket.sources = older.sources + basket.sources
+        basket.deadline = now + self._deadline
+        basket.pause = self._pauses[0]
+        basket.thorough = True
+        self._waiting[basket.sale.sale_id] = basket
+        self._schedule(basket, now)
+
+    def next_look(self) -> float | None:
+        """When the next sale is to be looked at, or None when none waits."""
+        while self._agenda and self._agenda[0][2] not in self:
+            heapq.heappop(self._agenda)
+        return self._agenda[0][0] if self._agenda else None
+
+    def collect(self, limit: int, everyone: bool = False) -> list[Basket]:
+        """Look once at up to `limit` sales that are due; returns those that can be answered.
+
+        They stay among the waiting until they are removed. With `everyone` all are due. Raises the
+        database's errors, after which the same sales are due again.
+        """
+        asked = {basket: basket.wanted() for basket in self._due(limit, everyone)}
+        try:
+            found = self._find(asked)
+        except PyMongoError:
+            for basket in asked:
+                self._schedule(basket, basket.next_look)
+            raise
+        now = time.monotonic()
+        answerable = []
+        for basket, numbers in asked.items():
+            match basket.learn(numbers, found.get(basket.sale.sale_id, {}), now, self._quiet):
+                case "answer":
+                    answerable.append(basket)
+                case "again":
+                    basket.thorough, basket.pause = True, self._pauses[0]
+                    self._schedule(basket, now)
+                case _:
+                    self._put_off(basket, now)
+        return answerable
+
+    def remove(self, baskets: Iterable[Basket]) -> None:
+        """Let go of sales; those that do not wait any more are ignored."""
+        for basket in baskets:
+            if basket in self:
+                del self._waiting[basket.sale.sale_id]
+
+    def discard(self, sale_id: str) -> Basket | None:
+        """Let go of a sale by its id; returns what waited."""
+        return self._waiting.pop(sale_id, None)
+
+    def extend(self, seconds: float) -> None:
+        """Move every deadline: for so long nobody could store or read a line."""
+        for basket in self._waiting.values():
+            basket.deadline += seconds
+
+    def _schedule(self, basket: Basket, moment: float) -> None:
+        basket.next_look = moment
+        self._tickets += 1
+        heapq.heappush(self._agenda, (moment, self._tickets, basket))
+
+    def _put_off(self, basket: Basket, now: float) -> None:
+        moment = now + max(basket.pause, len(self._waiting) / LOOKS_PER_SECOND)
+        settles = basket.last_news + self._quiet
+        if basket.lines and settles > now:
+            moment = min(moment, settles)
+        basket.pause = min(basket.pause * PAUSE_GROWTH, self._pauses[1])
+        basket.thorough = False
+        self._schedule(basket, min(moment, max(now, basket.deadline)))
+
+    def _due(self, limit: int, everyone: bool) -> list[Basket]:
+        now = time.monotonic()
+        due: list[Basket] = []
+        while self._agenda and len(due) < limit and (everyone or self._agenda[0][0] <= now):
+            basket = heapq.heappop(self._agenda)[2]
+            if basket in self:
+                basket.thorough = basket.thorough or everyone or now >= basket.deadline
+                due.append(basket)
+        return due
+
+    def _find(self, asked: dict[Basket, list[int]]) -> dict[str, dict[int, Line]]:
+        """The lines that exist, by sale and number."""
+        ids = [
+            item_id(basket.sale.sale_id, number)
+            for basket, numbers in asked.items()
+            for number in numbers
+        ]
+        found: dict[str, dict[int, Line]] = {}
+        for document in find_by_id(self._items, ids, _FIELDS):
+            sale_id, _, number = document["_id"].rpartition(":")
+            found.setdefault(sale_id, {})[int(number)] = Line(
+                document["product_id"], document.get("quantity"), document.get("net_amount")
+            )
+        return found
+
+
+def find_by_id(
+    collection: Collection, ids: list[str], fields: dict[str, int]
+) -> Iterator[dict[str, Any]]:
+    """The documents of these `_id`s that exist, with a few of their fields, in any order."""
+    for start in range(0, len(ids), IDS_PER_QUERY):
+        query = {"_id": {"$in": ids[start : start + IDS_PER_QUERY]}}
+        with pymongo.timeout(QUERY_TIMEOUT):
+            documents = list(collection.find(query, fields, batch_size=IDS_PER_QUERY + 1))
+        yield from documents
