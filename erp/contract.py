@@ -148,6 +148,11 @@ class Table(NamedTuple):
         """The fields in the order of the contract."""
         return self.record.__struct_fields__
 
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The fields that every row must have."""
+        return tuple(field.name for field in msgspec.structs.fields(self.record) if field.required)
+
 
 PRODUCTS = Table("products", Product, "product_id")
 CUSTOMERS = Table("customers", Customer, "customer_id")
@@ -157,6 +162,7 @@ TABLES = (PRODUCTS, CUSTOMERS, SALES, SALES_ITEMS)  # in the order in which they
 
 RECOMMENDATIONS = "recommendations"
 DEAD_LETTER = "dead_letter"
+DELETIONS = "deletions"  # collection of the sink: which documents a tombstone deleted, and when
 DAILY_SALES = "daily_sales_summary"
 STORES = "store_analysis"
 TOP_PRODUCTS = "top_products"

@@ -2,11 +2,11 @@
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from erp.process import Failure
 
@@ -55,6 +55,16 @@ def ensure_topics(
                 raise Failure(f"cannot create topic {name}: {error.args[0].str()}") from None
 
 
+def largest_message(admin: AdminClient, topics: Iterable[str]) -> int:
+    """The bytes that a message may have in each of `topics`, as the brokers are set."""
+    wanted = [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics]
+    try:
+        answers = [future.result() for future in admin.describe_configs(wanted).values()]
+    except KafkaException as error:
+        raise Failure(f"cannot read the topics' settings: {error.args[0].str()}") from None
+    return min(int(answer["max.message.bytes"].value) for answer in answers)
+
+
 class Outbox:
     """Sends messages and keeps account of their delivery.
 
@@ -63,38 +73,92 @@ class Outbox:
 
     Attributes
     ----------
-    delivered, failed : int
-        Messages that the brokers acknowledged, or refused for good.
+    failed : int
+        Messages that were refused for good.
     """
 
-    def __init__(self, options: Options, **tuning: Any) -> None:
+    def __init__(
+        self,
+        options: Options,
+        max_messages: int = 200_000,
+        max_bytes: int = 64 * 1024 * 1024,
+        **tuning: Any,
+    ) -> None:
+        self._max_messages = max_messages  # that may wait, and their bytes
+        self._max_bytes = max_bytes
         self._producer = Producer(
             {
                 "enable.idempotence": True,
                 "compression.type": "lz4",
                 "partitioner": "murmur2_random",  # as Java clients place a key
                 "linger.ms": 5,
-                "queue.buffering.max.messages": 200_000,
-                "queue.buffering.max.kbytes": 128 * 1024,
+                "queue.buffering.max.messages": 10_000_000,  # send() keeps to its own limits
+                "queue.buffering.max.kbytes": 2_097_151,
                 "message.timeout.ms": 0,  # a broker that is away costs time, nothing else
+                "delivery.report.only.error": True,  # what is neither failed nor waiting arrived
                 **_SILENT,
                 **tuning,
                 **options,
             },
             logger=log,
         )
-        self.delivered = 0
+        self._handed = 0
         self.failed = 0
 
-    def send(self, topic: str, messages: list[dict[str, Any]]) -> None:
-        """Hand over messages, each a dict of `key` and `value` in bytes (value None deletes)."""
-        pending = messages
-        while pending:
-            self._producer.produce_batch(topic, pending, on_delivery=self._on_delivery)
-            self._producer.poll(0)
-            pending = [message for message in pending if message.pop("_error", None) is not None]
-            if pending:
-                self._producer.poll(0.05)
+    @property
+    def waiting(self) -> int:
+        """Messages that are neither delivered nor refused yet."""
+        return len(self._producer)
+
+    @property
+    def delivered(self) -> int:
+        """Messages that the brokers acknowledged."""
+        return self._handed - self.failed - self.waiting
+
+    def send(
+        self,
+        topic: str,
+        messages: list[dict[str, Any]],
+        give_up: Callable[[], bool] = lambda: False,
+    ) -> int:
+        """Hand over messages, each a dict of `key` and `value`, bytes or text (value None deletes).
+
+        While the queue is full it waits, unless `give_up` says not to. Returns how many were
+        handed over, from the first on; one that is refused at once counts as failed.
+        """
+        if not messages:
+            return 0
+        size = sum(len(message["value"] or "") for message in messages) // len(messages)
+        capacity = max(1, min(self._max_messages, self._max_bytes // (size + 1)))
+        handed = 0
+        last_word = time.monotonic()
+        while handed < len(messages):
+            room = capacity - self.waiting
+            if room < min(len(messages) - handed, 1 + capacity // 10):
+                if give_up():
+                    break
+                self._producer.poll(0.02)
+                if time.monotonic() - last_word > 10:
+                    log.warning("Kafka takes nothing for now, %d messages wait", self.waiting)
+                    last_word = time.monotonic()
+                continue
+            self._hand_over(topic, messages[handed : handed + room])
+            handed += room
+        return min(handed, len(messages))
+
+    def _hand_over(self, topic: str, messages: list[dict[str, Any]]) -> None:
+        # never more than there is room for: of a batch that meets a full queue the client may
+        # refuse a message and take the next, which would break the order of a key
+        try:
+            accepted = self._producer.produce_batch(topic, messages, on_delivery=self._on_delivery)
+        except KafkaException as error:
+            raise Failure(f"Kafka refuses this producer: {error.args[0].str()}") from None
+        self._handed += len(messages)
+        self._producer.poll(0)
+        if accepted < len(messages):
+            for error in filter(None, (message.pop("_error", None) for message in messages)):
+                self.failed += 1
+                log.error("not delivered to %s: %s", topic, error.str())
 
     def send_one(
         self, topic: str, key: bytes | None, value: bytes | None, headers: dict[str, bytes]
@@ -105,14 +169,13 @@ class Outbox:
                 self._producer.produce(
                     topic, value, key, headers=headers, on_delivery=self._on_delivery
                 )
+                self._handed += 1
                 return
             except BufferError:
                 self._producer.poll(0.05)
 
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
-        if error is None:
-            self.delivered += 1
-        else:
+        if error is not None:
             self.failed += 1
             log.error("not delivered to %s: %s", message.topic(), error.str())
 

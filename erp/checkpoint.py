@@ -1,0 +1,87 @@
+"""How far a job got, in a small file that is never half written.
+
+Only what Kafka confirmed is in it. After a stop by signal it is exact; after a kill it is at most
+some seconds old, and what was confirmed since then is sent again.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from erp.process import Failure, UsageError
+
+VERSION = 1
+
+
+class Position(msgspec.Struct):
+    """How far one file got: up to the line `line`, or to its end."""
+
+    line: int = 0
+    done: bool = False
+
+
+class Counts(msgspec.Struct):
+    """What became of a table's rows."""
+
+    read: int = 0
+    sent: int = 0
+    not_selected: int = 0
+    rejected: dict[str, int] = {}
+
+
+class Checkpoint(msgspec.Struct):
+    """The state of a job.
+
+    Attributes
+    ----------
+    job : dict
+        What the job was asked to do; another job cannot go on from here.
+    files : dict
+        The position in each file, by `name:digest`, so that a changed file is a new one.
+    tickets : int
+        In live mode, the sales that were confirmed, in the order of their time.
+    rejects_bytes : int
+        Length of the rejects file at this point.
+    """
+
+    job: dict[str, Any] = {}
+    files: dict[str, Position] = {}
+    tickets: int = 0
+    rejects_bytes: int = 0
+    counts: dict[str, Counts] = {}
+    version: int = VERSION
+
+
+def load(path: Path, job: dict[str, Any]) -> Checkpoint:
+    """The checkpoint of this very job, or a new one where there is none.
+
+    Raises UsageError when it belongs to another job.
+    """
+    try:
+        state = msgspec.json.decode(path.read_bytes(), type=Checkpoint)
+    except FileNotFoundError:
+        return Checkpoint(job=job)
+    except (OSError, msgspec.DecodeError) as error:
+        raise Failure(f"cannot read the checkpoint {path}: {error}") from None
+    differences = [name for name in job if state.job.get(name) != job[name]]
+    if state.version != VERSION or differences:
+        raise UsageError(
+            f"{path} is of another job ({', '.join(differences) or 'another version'} differs):"
+            " give the same flags, or leave --resume out"
+        )
+    return state
+
+
+def save(path: Path, state: Checkpoint) -> None:
+    """Write the checkpoint, atomically."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(state), indent=1))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise Failure(f"cannot write the checkpoint ({error}): set --checkpoint") from None

@@ -1,0 +1,134 @@
+"""The CSV files of the ERP as they lie in a folder: which table each one is, how it is written."""
+
+import codecs
+import csv
+import gzip
+import hashlib
+import io
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+
+from erp.contract import TABLES, Table
+from erp.process import Failure
+
+SEPARATORS = ",;\t|"
+UTF8 = "utf-8"
+
+# sales.csv, sales-2024-01.csv, sales_2024.csv.gz: sales_items first, for sales_ is its beginning
+_NAMES = {
+    table: re.compile(rf"{table.name}([-._]?\d.*|[-.].+)?\.(csv|tsv|txt)(\.gz)?", re.IGNORECASE)
+    for table in sorted(TABLES, key=lambda table: -len(table.name))
+}
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+@dataclass(frozen=True)
+class CsvFile:
+    """One file of a table and the way it is written.
+
+    `columns` are the header's names in lower case; `header_lines` is how many physical lines the
+    header takes; `bare_returns` says that lines end with CR alone, as old Macs wrote them.
+    """
+
+    path: Path
+    table: Table
+    encoding: str
+    separator: str
+    columns: tuple[str, ...]
+    header_lines: int
+    bare_returns: bool = False
+
+    @property
+    def extra_columns(self) -> list[str]:
+        """The columns that the contract does not know."""
+        return [name for name in self.columns if name not in self.table.columns]
+
+    def size(self) -> int:
+        """Bytes on the disk."""
+        return self.path.stat().st_size
+
+    def digest(self) -> str:
+        """The fingerprint of the content: two files with the same one are the same export."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+
+
+class HeaderError(Failure):
+    """A file whose header does not hold what its table needs."""
+
+
+def find(folder: Path, tables: Iterable[Table] = TABLES) -> dict[Table, list[Path]]:
+    """The files of each table in `folder`, by name; a table without one has an empty list."""
+    if not folder.is_dir():
+        raise Failure(f"{folder} is not a folder: write one with csv_out/prepare.py or set CSV_DIR")
+    found: dict[Table, list[Path]] = {table: [] for table in tables}
+    for path in sorted(folder.iterdir()):
+        for table, name in _NAMES.items():
+            if name.fullmatch(path.name) and path.is_file():
+                if table in found:
+                    found[table].append(path)
+                break
+    return found
+
+
+def describe(path: Path, table: Table, encoding: str | None = None) -> CsvFile | None:
+    """How the file is written, from its first bytes; None when it is empty.
+
+    Without `encoding` it is UTF-8, unless a byte order mark says otherwise. The separator is the
+    one under which the header holds most of the table's columns. Raises HeaderError.
+    """
+    encoding = encoding or _encoding(path)
+    with open_bytes(path) as raw:
+        text = io.TextIOWrapper(cast(IO[bytes], raw), encoding, errors="replace", newline="")
+        head = text.read(64 * 1024)
+    if not head.strip("\ufeff \r\n"):
+        return None
+    readings = [(separator, *_header(head, separator)) for separator in SEPARATORS]
+    separator, columns, lines = max(
+        readings, key=lambda reading: len(set(reading[1]) & set(table.columns))
+    )
+    _check_header(path, table, columns)
+    bare_returns = "\r" in head and "\n" not in head
+    return CsvFile(path, table, encoding, separator, columns, lines, bare_returns)
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """The bytes of a file, unpacked when it is gzip."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return cast(IO[bytes], gzip.open(path)) if packed else path.open("rb")
+
+
+def _encoding(path: Path) -> str:
+    try:
+        with open_bytes(path) as raw:
+            head = raw.read(4)
+    except (OSError, EOFError) as error:
+        raise Failure(f"cannot read {path}: {error}") from None
+    return next((name for mark, name in _MARKS.items() if head.startswith(mark)), UTF8)
+
+
+def _header(head: str, separator: str) -> tuple[tuple[str, ...], int]:
+    reader = csv.reader(io.StringIO(head, newline=""), delimiter=separator)
+    try:
+        names = next((row for row in reader if row), [])
+    except csv.Error:
+        names = []
+    return tuple(name.strip().strip("\ufeff").lower() for name in names), reader.line_num
+
+
+def _check_header(path: Path, table: Table, columns: tuple[str, ...]) -> None:
+    known = [name for name in columns if name in table.columns]
+    if missing := [name for name in table.required if name not in known]:
+        raise HeaderError(
+            f"{path} has no column {', '.join(missing)}; its header is {', '.join(columns)[:200]}"
+        )
+    if twice := sorted({name for name in known if known.count(name) > 1}):
+        raise HeaderError(f"{path} has the column {', '.join(twice)} twice")

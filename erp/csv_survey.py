@@ -1,0 +1,153 @@
+"""A first reading of a whole CSV file, before any row of it is sent.
+
+It answers what single rows cannot: whether 3/4/2024 is in March or in April, whether 1,5 is a
+decimal comma, and which keys come more than once. Memory does not grow with the file: hashes of
+the keys (8 bytes a row) wait on the disk, only the repeated ones stay.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from erp.contract import SALES_ITEMS, Table
+from erp.csv_files import CsvFile
+from erp.csv_reader import Block, read_blocks
+from erp.rows import (
+    COMMA_ONLY,
+    POINT_ONLY,
+    DateOrder,
+    Decimal,
+    Forms,
+    kinds,
+    split_dates,
+)
+
+Hashes = npt.NDArray[np.uint64]
+
+_BUCKETS = 64  # files that the hashes are spread over; one of them at a time is in memory
+_SHIFT = np.uint64(64 - _BUCKETS.bit_length() + 1)
+_SEED = 20_240_229
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the first reading of a file found.
+
+    Attributes
+    ----------
+    rows : int
+        Rows of the file, readable or not.
+    forms : Forms
+        How it writes numbers and dates.
+    repeated : array of uint64, sorted
+        The hashes (see key_hashes) of keys that come more than once.
+    """
+
+    rows: int
+    forms: Forms
+    repeated: Hashes
+
+
+def survey(
+    file: CsvFile,
+    time_zone: str,
+    decimal: Decimal | None = None,
+    date_order: DateOrder | None = None,
+) -> Iterator[Block | Survey]:
+    """Read the file once: its blocks, for whoever shows progress, and last of all the Survey.
+
+    `decimal` and `date_order` overrule what the file shows.
+    """
+    numbers = [name for name, kind in kinds(file.table).items() if kind in (int, float)]
+    dates = [name for name, kind in kinds(file.table).items() if kind is datetime]
+    evidence = _Evidence()
+    rows = 0
+    with tempfile.TemporaryDirectory(prefix="erp-survey-") as folder:
+        buckets = _Buckets(Path(folder))
+        for block in read_blocks(file):
+            rows += block.rows
+            for name in numbers:
+                if name in block.frame.columns:
+                    evidence.see_numbers(block.frame[name])
+            for name in dates:
+                if name in block.frame.columns:
+                    evidence.see_dates(name, block.frame[name])
+            buckets.add(key_hashes(file.table, block.frame))
+            yield block
+        repeated = buckets.repeated()
+    orders = {name: date_order or evidence.date_order(name) for name in dates}
+    yield Survey(rows, Forms(decimal or evidence.decimal(), orders, time_zone), repeated)
+
+
+def key_hashes(table: Table, frame: pl.DataFrame) -> Hashes:
+    """A 64-bit hash of each row's natural key; the same key has the same one in one process.
+
+    Two different keys of n share one with a chance of n²/2^65: 3 in a million for 10 million rows.
+    """
+    keys = ["sale_id", "line_n"] if table is SALES_ITEMS else [table.message_key]
+    return frame.select(keys).hash_rows(seed=_SEED).to_numpy()
+
+
+@dataclass
+class _Evidence:
+    """What the values of a file say about the way it is written."""
+
+    commas: bool = False
+    points: bool = False
+    orders: dict[str, set[DateOrder]] = field(default_factory=dict)
+
+    def see_numbers(self, text: pl.Series) -> None:
+        if not self.commas and text.str.contains(",", literal=True).any():
+            self.commas = bool(text.str.strip_chars().str.contains(COMMA_ONLY).any())
+        if not self.points and text.str.contains(".", literal=True).any():
+            self.points = bool(text.str.strip_chars().str.contains(POINT_ONLY).any())
+
+    def decimal(self) -> Decimal:
+        if self.commas:
+            return Decimal.MIXED if self.points else Decimal.COMMA
+        return Decimal.POINT
+
+    def see_dates(self, name: str, text: pl.Series) -> None:
+        if not text.str.contains(r"^\s*\d{1,2}[-/.]").any():
+            return
+        seen = self.orders.setdefault(name, set())
+        dates = split_dates(text).filter("year_last")
+        if (dates["a"] > 12).any():
+            seen.add(DateOrder.DAY_FIRST)
+        if (dates["b"] > 12).any():
+            seen.add(DateOrder.MONTH_FIRST)
+
+    def date_order(self, name: str) -> DateOrder:
+        seen = self.orders.get(name, set())
+        if len(seen) == 2:
+            return DateOrder.MIXED
+        return next(iter(seen), DateOrder.UNKNOWN)
+
+
+class _Buckets:
+    """Hashes on the disk, by their first bits, so that equal ones lie in the same file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._paths = [folder / f"{number}" for number in range(_BUCKETS)]
+        self._files = [path.open("wb", buffering=64 * 1024) for path in self._paths]
+
+    def add(self, hashes: Hashes) -> None:
+        hashes = np.sort(hashes)
+        ends = np.searchsorted(hashes >> _SHIFT, np.arange(_BUCKETS + 1))
+        for file, start, end in zip(self._files, ends[:-1], ends[1:], strict=True):
+            file.write(hashes[start:end].tobytes())
+
+    def repeated(self) -> Hashes:
+        """Every hash that was added more than once, sorted."""
+        found = []
+        for file, path in zip(self._files, self._paths, strict=True):
+            file.close()
+            hashes = np.sort(np.fromfile(path, np.uint64))
+            found.append(np.unique(hashes[1:][hashes[1:] == hashes[:-1]]))
+        return np.concatenate(found)
