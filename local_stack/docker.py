@@ -19,10 +19,7 @@ def compose_command() -> list[str]:
         raise StackError("docker is installed, but its engine does not run")
     compose = [docker, "compose"]
     if not _works([*compose, "version"]):
-        standalone = shutil.which("docker-compose")
-        if standalone is None:
-            raise StackError("docker runs, but without its compose plugin")
-        compose = [standalone]
+        raise StackError("docker runs, but without its compose plugin (version 2 or newer)")
     return [*compose, "-f", str(COMPOSE_FILE)]
 
 

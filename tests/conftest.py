@@ -26,6 +26,13 @@ from local_stack.stack import Stack, free_ports  # noqa: E402
 PATIENCE_SECONDS = 60  # bound on everything a test waits for
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses the stack, so that `make test-fast` can leave it out."""
+    for item in items:
+        if "stack" in getattr(item, "fixturenames", ()):
+            item.add_marker("stack")
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One Kafka and one MongoDB for the whole run, on free ports; nothing of it stays."""
