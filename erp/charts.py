@@ -146,6 +146,7 @@ def pareto(
             "side": "right",
             "range": [0, 1.04],
             "tickformat": ".0%",
+            "tickvals": [0, 0.2, 0.4, 0.6, 0.8, 1],
             "showgrid": False,
             "fixedrange": True,
             "title_text": "",
@@ -179,31 +180,94 @@ def heatmap(
     return figure
 
 
-def treemap(
-    ids: Texts,
-    parents: Texts,
+def tiles(
     names: Sequence[Any],
-    values: Values,
+    values: Sequence[float],
     hover: Texts,
+    ids: Sequence[Any],
     separators: str,
+    size: tuple[float, float] = (16, 8),
 ) -> go.Figure:
-    """Tiles of which the area is the value (0 or more); a parent's value is its children's sum."""
+    """A treemap: tiles of which the area is the value (above 0, from large to small).
+
+    Drawn as bars, because a tile of Plotly's own treemap cannot be clicked in Streamlit; a click
+    gives the id in `customdata`, a tile whose id is None is pale and cannot be chosen.
+    """
+    boxes = squarify(values, *size)
     figure = go.Figure(
-        go.Treemap(
-            ids=list(ids),
-            parents=list(parents),
-            labels=[label(name, 34) for name in names],
-            values=list(values),
-            branchvalues="total",
+        go.Bar(
+            x=[x + width / 2 for x, _, width, _ in boxes],
+            width=[width for _, _, width, _ in boxes],
+            base=[y for _, y, _, _ in boxes],
+            y=[height for _, _, _, height in boxes],
+            text=[_wrapped(name) for name in names],
+            textposition="inside",
+            insidetextanchor="middle",
+            textangle=0,
             hovertext=list(hover),
             hovertemplate="%{hovertext}<extra></extra>",
-            maxdepth=2,
-            pathbar={"visible": True},
-            tiling={"pad": 2},
-            root_color="rgba(0,0,0,0)",
+            customdata=[[identifier] for identifier in ids],
+            marker={
+                "color": [
+                    value if identifier is not None else 0
+                    for value, identifier in zip(values, ids, strict=True)
+                ],
+                "line": {"width": 1.5},
+            },
         )
     )
-    return style(figure, separators, height=430)
+    style(figure, separators, height=380)
+    figure.update_layout(uniformtext={"minsize": 10, "mode": "hide"}, coloraxis_showscale=False)
+    figure.update_xaxes(visible=False, range=[0, size[0]])
+    figure.update_yaxes(visible=False, range=[size[1], 0])
+    return figure
+
+
+def _wrapped(name: Any) -> str:
+    """A name in up to three short lines, to fit a tile."""
+    line = " ".join(_printable(str(name)).split())
+    lines = textwrap.wrap(line, 14, max_lines=3, placeholder="…")
+    return "<br>".join(_escape(each) for each in lines)
+
+
+def squarify(
+    values: Sequence[float], width: float, height: float
+) -> list[tuple[float, float, float, float]]:
+    """Rectangles (x, y, width, height) that fill the space in proportion to the values.
+
+    Values are above 0, from large to small. Each row takes values as long as its worst aspect
+    ratio gets better (Bruls, Huizing, van Wijk 2000, "Squarified Treemaps").
+    """
+    total = sum(values)
+    areas = [value * width * height / total for value in values]
+    boxes: list[tuple[float, float, float, float]] = []
+    x = y = 0.0
+    while areas:
+        side = min(width, height)
+        count = 1
+        while count < len(areas) and _worst(areas[: count + 1], side) <= _worst(
+            areas[:count], side
+        ):
+            count += 1
+        row, areas = areas[:count], areas[count:]
+        depth = sum(row) / side
+        place = 0.0
+        for area in row:
+            length = area / depth
+            boxes.append(
+                (x, y + place, depth, length) if width >= height else (x + place, y, length, depth)
+            )
+            place += length
+        if width >= height:
+            x, width = x + depth, width - depth
+        else:
+            y, height = y + depth, height - depth
+    return boxes
+
+
+def _worst(row: Sequence[float], side: float) -> float:
+    total = sum(row) ** 2
+    return max(side**2 * max(row) / total, total / (side**2 * min(row)))
 
 
 def columns(

@@ -42,6 +42,9 @@ class Formats:
         symbols = self.locale.number_symbols["latn"]
         self.separators = symbols["decimal"] + symbols["group"]  # as Plotly's layout.separators
         self.symbol = numbers.get_currency_symbol(currency, self.locale)
+        order = {"d": "DD/MM/YYYY", "M": "MM/DD/YYYY"}
+        first = self.locale.date_formats["short"].pattern[0]
+        self.date_picker = order.get(first, "YYYY/MM/DD")  # of st.date_input
 
     def number(self, value: Number, digits: int = 0) -> str:
         """A count or a quantity, with at most `digits` decimals."""

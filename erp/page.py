@@ -78,7 +78,8 @@ def set_up(settings: Any, title: str, icon: str) -> tuple[Text, Formats]:
     Parameters
     ----------
     settings : has `page_language`, `currency` and `business_timezone`.
-    title : key of the page's title. icon : an emoji (a Material symbol would be fetched from outside).
+    title : key of the page's title.
+    icon : an emoji; a Material symbol would be fetched from outside.
 
     Returns
     -------
@@ -112,6 +113,7 @@ def _language(default: str) -> str:
 
 _CSS = """
 [data-testid="stMainBlockContainer"] {padding-top: 4rem; padding-bottom: 3rem}
+.st-key-key-figures [data-testid="stColumn"] {min-width: 8.5rem}
 [data-testid="stMetricValue"] {font-variant-numeric: tabular-nums}
 .erp-head {display: flex; flex-wrap: wrap; gap: .2rem 1rem; align-items: baseline}
 .erp-head h1 {font-size: 1.7rem; font-weight: 700; margin: 0; padding: 0}
@@ -223,6 +225,11 @@ def head(title: str, note: str = "") -> None:
         f'<div class="erp-head"><h1>{html.escape(title)}</h1>'
         f'<span class="erp-note">{html.escape(note)}</span></div>'
     )
+
+
+def note(words: str) -> None:
+    """A small line; plain text."""
+    st.html(f'<div class="erp-note">{html.escape(words)}</div>')
 
 
 def chips(texts: Sequence[str]) -> None:
