@@ -1,0 +1,283 @@
+"""What the tests of the pages share: a page's server, a real browser, MongoDB behind a gate."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+from pydantic import SecretStr
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from config import Settings
+from local_stack.stack import Stack, free_ports
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 30  # seconds; bound on everything that a page is waited for
+CHROMIUM_FLAGS = ["--no-sandbox", "--disable-quic", "--disable-background-networking"]
+NO_CHROMIUM = "no chromium for the tests of the pages: `make browser` installs it"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A real Chromium, of the system or of Playwright; the tests fail without one."""
+    with sync_playwright() as playwright:
+        found = shutil.which("chromium") or shutil.which("chromium-browser")
+        found = found or playwright.chromium.executable_path
+        if not Path(found).exists():
+            pytest.fail(NO_CHROMIUM)
+        running = playwright.chromium.launch(executable_path=found, args=CHROMIUM_FLAGS)
+        yield running
+        running.close()
+
+
+class Gate:
+    """A port that leads to MongoDB until it is shut; what is connected is cut off then."""
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        self._target = target
+        self.port = free_ports(1)[0]
+        self._sockets: set[socket.socket] = set()
+        self._listener: socket.socket | None = None
+        self.open()
+
+    def open(self) -> None:
+        """Let connections through (again)."""
+        listener = socket.create_server(("127.0.0.1", self.port))
+        self._listener = listener
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+
+    def shut(self) -> None:
+        """Refuse new connections and cut those that stand."""
+        if self._listener is not None:
+            self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+            self._listener = None
+        for each in list(self._sockets):
+            self._cut(each)
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                near, _ = listener.accept()
+            except OSError:
+                return
+            far = socket.create_connection(self._target)
+            self._sockets |= {near, far}
+            for source, sink in ((near, far), (far, near)):
+                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65_536):
+                sink.sendall(data)
+        except OSError:
+            pass
+        self._cut(source)
+        self._cut(sink)
+
+    def _cut(self, each: socket.socket) -> None:
+        self._sockets.discard(each)
+        try:
+            each.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        each.close()
+
+
+@pytest.fixture(scope="module")
+def mongo_gate(stack: Stack) -> Iterator[Gate]:
+    """MongoDB as the module's pages reach it: `mongo_gate.shut()` takes it away from them."""
+    host, port = re.fullmatch(r"mongodb://([^:/]+):(\d+)/?", stack.mongo_uri).groups()
+    gate = Gate((host, int(port)))
+    yield gate
+    gate.shut()
+
+
+@pytest.fixture(scope="module")
+def page_settings(
+    stack: Stack, mongo_gate: Gate, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Settings]:
+    """Settings of the module's pages: a database, topics and groups that no other module has."""
+    mine = uuid.uuid4().hex[:10]
+    made = Settings(
+        _env_file=None,
+        kafka_bootstrap_servers=stack.kafka_bootstrap_servers,
+        mongo_uri=f"mongodb://127.0.0.1:{mongo_gate.port}",
+        mongo_database=f"pages_{mine}",
+        topic_prefix=f"p{mine}.",
+        consumer_group_prefix=f"pg{mine}-",
+        model_path=tmp_path_factory.mktemp("model") / "item_sim.pkl",
+        startup_timeout_seconds=20,
+        currency="EUR",
+        page_language="es",
+    )
+    yield made
+    with MongoClient(stack.mongo_uri) as client:
+        client.drop_database(made.mongo_database)
+
+
+@pytest.fixture(scope="module")
+def page_database(stack: Stack, page_settings: Settings) -> Iterator[Database]:
+    """The database of the module's pages, reached without the gate."""
+    with MongoClient(stack.mongo_uri, tz_aware=True) as client:
+        yield client[page_settings.mongo_database]
+
+
+def environment(settings: Settings, **changed: object) -> dict[str, str]:
+    """The environment of a script with these settings and no other, so that no `.env` rules."""
+    inherited = {k: v for k, v in os.environ.items() if k.lower() not in Settings.model_fields}
+    values = {name.upper(): value for name, value in settings if value is not None} | changed
+    return inherited | {name: _text(value) for name, value in values.items()}
+
+
+def _text(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+@dataclass
+class PageServer:
+    """A page that is being served."""
+
+    process: subprocess.Popen
+    url: str
+    log_file: Path
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+
+@pytest.fixture(scope="module")
+def page_server(
+    page_settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., PageServer]]:
+    """Serve a page as a person does: `page_server("erp_dashboard.py", CURRENCY="USD")`.
+
+    Once for a script and its changed settings; all are stopped at the end of the module.
+    """
+    folder = tmp_path_factory.mktemp("pages")
+    served: dict[object, PageServer] = {}
+
+    def serve(script: str, **changed: object) -> PageServer:
+        key = (script, tuple(sorted(changed.items())))
+        if key not in served:
+            port = free_ports(1)[0]
+            log_file = folder / f"{Path(script).stem}-{port}.log"
+            with log_file.open("wb") as log:
+                process = subprocess.Popen(
+                    [sys.executable, str(ROOT / script), "--port", str(port)],
+                    cwd=ROOT,
+                    env=environment(page_settings, **changed),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                )
+            served[key] = PageServer(process, f"http://127.0.0.1:{port}", log_file)
+            _wait_until_served(served[key])
+        return served[key]
+
+    yield serve
+    for server in served.values():
+        server.process.terminate()
+    for server in served.values():
+        server.process.wait(PATIENCE)
+
+
+def _wait_until_served(server: PageServer) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{server.url}/_stcore/health", timeout=2):  # noqa: S310
+                return
+        except OSError:
+            if server.process.poll() is not None:
+                break
+            time.sleep(0.2)
+    pytest.fail(f"the page is not served:\n{server.log}")
+
+
+@dataclass
+class Visit:
+    """One browser tab on a page, and everything in it that a person would not put up with."""
+
+    server: PageServer
+    page: Page
+    faults: list[str] = field(default_factory=list)
+
+    def settle(self) -> None:
+        """Wait until the page has stopped running and every element is drawn."""
+        app = '[data-testid="stApp"]'
+        self.page.wait_for_function(
+            f"""() => {{
+                const app = document.querySelector('{app}');
+                return app && app.dataset.testScriptState === 'notRunning'
+                    && !document.querySelector('[data-testid="stSkeleton"]')
+                    && !document.querySelector('[data-stale="true"]');
+            }}""",
+            timeout=PATIENCE * 1000,
+        )
+
+    def text(self) -> str:
+        """All words on the page."""
+        return self.page.locator('[data-testid="stApp"]').inner_text()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
+    """Open a page: `visit(server, "?lang=en", width=390, theme="dark")`.
+
+    At the end of the test: no error in the browser's console, no request to another machine, no
+    traceback in the server's log.
+    """
+    visits: list[Visit] = []
+
+    def open_page(
+        server: PageServer,
+        query: str = "",
+        width: int = 1440,
+        theme: str = "light",
+        locale: str = "es-ES",
+    ) -> Visit:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme=theme,
+            locale=locale,
+            timezone_id="Europe/Madrid",
+            accept_downloads=True,
+        )
+        context.set_default_timeout(PATIENCE * 1000)
+        page = context.new_page()
+        opened = Visit(server, page)
+        page.on("console", lambda m: opened.faults.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: opened.faults.append(str(error)))
+        page.on("dialog", lambda dialog: (opened.faults.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda request: _note_outside(request.url, opened))
+        page.goto(f"{server.url}/{query}")
+        opened.settle()
+        visits.append(opened)
+        return opened
+
+    yield open_page
+    faults = [fault for each in visits for fault in each.faults]
+    logs = {each.server.log_file: each.server.log for each in visits}
+    for each in visits:
+        each.page.context.close()
+    assert [] == faults
+    assert [] == [log for log in logs.values() if "Traceback" in log]
+
+
+def _note_outside(url: str, visit: Visit) -> None:
+    if not url.startswith((visit.server.url, "data:", "blob:", "about:")):
+        visit.faults.append(f"asked for {url}")
