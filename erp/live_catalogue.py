@@ -6,8 +6,8 @@ that is, so that it never takes more than a few percent of the time.
 """
 
 import time
-from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import pymongo
@@ -18,6 +18,7 @@ from erp.catalogue import Catalogue
 READ_TIMEOUT = 60  # s for all products
 OVERLAP = timedelta(seconds=60)  # a document is stamped a little before it can be read
 FULL_SHARE = 0.02  # of the time is spent on reading all products, at most
+PART = 1_000  # products handed over at once
 FULL_EVERY = 10  # s between two readings of all products, at least
 
 _FIELDS = {"name": 1, "category": 1, "active": 1, "stored_at": 1}
@@ -46,13 +47,13 @@ class LiveCatalogue:
     def _take_over(self, query: dict[str, Any]) -> set[str]:
         seen: set[str] = set()
         with pymongo.timeout(READ_TIMEOUT):
-            self.catalogue.update(self._read(query, seen))
+            products = self._collection.find(query, _FIELDS)
+            # in parts, because scoring waits while the catalogue changes
+            while part := list(islice(products, PART)):
+                seen.update(product["_id"] for product in part)
+                stamps = [product["stored_at"] for product in part if "stored_at" in product]
+                if self._newest is not None:
+                    stamps.append(self._newest)
+                self._newest = max(stamps, default=None)
+                self.catalogue.update(part)
         return seen
-
-    def _read(self, query: dict[str, Any], seen: set[str]) -> Iterator[dict[str, Any]]:
-        for product in self._collection.find(query, _FIELDS):
-            stored_at = product.get("stored_at")
-            if stored_at is not None and (self._newest is None or stored_at > self._newest):
-                self._newest = stored_at
-            seen.add(product["_id"])
-            yield product
