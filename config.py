@@ -90,6 +90,7 @@ class Settings(BaseSettings):
 
     # The sink
     sink_batch_size: int = Field(5_000, ge=1, le=100_000)  # messages read at once
+    sink_on_bad_message: Literal["dead-letter", "log", "stop"] = "dead-letter"  # can't be stored
 
     # The recommendation service
     basket_deadline_seconds: float = Field(30, gt=0)  # for a sale's lines to reach MongoDB

@@ -149,6 +149,11 @@ class Table(NamedTuple):
         return self.record.__struct_fields__
 
     @property
+    def natural_key(self) -> tuple[str, ...]:
+        """The fields that no two rows share."""
+        return ("sale_id", "line_n") if self.record is SaleItem else (self.message_key,)
+
+    @property
     def required(self) -> tuple[str, ...]:
         """The fields that every row must have."""
         return tuple(field.name for field in msgspec.structs.fields(self.record) if field.required)

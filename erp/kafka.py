@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from erp.process import Failure
@@ -164,15 +164,11 @@ class Outbox:
         self, topic: str, key: bytes | None, value: bytes | None, headers: dict[str, bytes]
     ) -> None:
         """Hand over one message that has headers."""
-        while True:
-            try:
-                self._producer.produce(
-                    topic, value, key, headers=headers, on_delivery=self._on_delivery
-                )
-                self._handed += 1
-                return
-            except BufferError:
-                self._producer.poll(0.05)
+        while self.waiting >= self._max_messages:
+            self._producer.poll(0.02)
+        self._producer.produce(topic, value, key, headers=headers, on_delivery=self._on_delivery)
+        self._handed += 1
+        self._producer.poll(0)
 
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
@@ -208,3 +204,21 @@ def consumer(options: Options, group: str, **tuning: Any) -> Consumer:
 def position(message: Message) -> str:
     """Where a message stands, `topic[partition]@offset`, for a log line."""
     return f"{message.topic()}[{message.partition()}]@{message.offset()}"
+
+
+def complain(error: KafkaError) -> None:
+    """Log what a read brought instead of a message; raises Failure when the client cannot go on."""
+    if error.fatal():
+        raise Failure(f"Kafka: {error.str()}")
+    log.warning("Kafka: %s", error.str())
+
+
+def lag(consumer: Consumer, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """Messages of each (topic, partition) that are not read yet, as last heard from the brokers."""
+    behind = {}
+    own = [TopicPartition(topic, partition) for topic, partition in sorted(partitions)]
+    for each in consumer.position(own) if own else ():
+        low, high = consumer.get_watermark_offsets(each, cached=True)
+        if high >= 0:
+            behind[each.topic, each.partition] = max(0, high - max(each.offset, low))
+    return behind

@@ -10,6 +10,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, MongoClient
 from pymongo.database import Database
 from pymongo.errors import (
     AutoReconnect,
+    BulkWriteError,
     ConfigurationError,
     ConnectionFailure,
     OperationFailure,
@@ -25,11 +26,11 @@ Document = dict[str, Any]
 T = TypeVar("T")
 
 # Away or refusing for now, so that the same write may succeed later. Codes of the server's
-# error_codes.yml: not primary, shutting down, stepping down, read concern or time limits, no space
-# for writes (FailedToSatisfyReadPreference, OutOfDiskSpace), and being locked by an administrator.
+# error_codes.yml: host unreachable, not primary, shutting down, stepping down, time limits, no
+# space (14031), and a user who may only read (13; Atlas says 8000, also over its quota of space).
 _PASSING_CODES = {
-    6, 7, 50, 89, 91, 133, 134, 189, 202, 211, 262, 317, 358, 9001, 10058, 10107, 11600, 11602,
-    13435, 13436, 14031,
+    6, 7, 13, 50, 89, 91, 133, 134, 189, 202, 211, 262, 317, 358, 8000, 9001, 10058, 10107, 11600,
+    11602, 13435, 13436, 14031,
 }  # fmt: skip
 _CREDENTIAL_CODES = {18, 13, 8000}  # AuthenticationFailed, Unauthorized, AtlasError
 
@@ -96,6 +97,11 @@ def is_outage(error: Exception) -> bool:
     """True when the database is away, or refuses for now: wait, the same write may succeed."""
     if isinstance(error, AutoReconnect):
         return True
+    if isinstance(error, BulkWriteError):
+        problems = error.details["writeErrors"]
+        return bool(error.details.get("writeConcernErrors")) or any(
+            problem["code"] in _PASSING_CODES for problem in problems
+        )
     return isinstance(error, PyMongoError) and (
         getattr(error, "code", None) in _PASSING_CODES or bool(error.timeout)
     )

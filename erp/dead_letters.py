@@ -1,0 +1,178 @@
+"""Messages that a stage could not use: kept whole in a topic, with where they stood and why.
+
+The dead letters of a stage that nobody replayed yet are those behind the offsets that the group
+`<prefix>dead-letters-<stage>` committed: to replay is to read on, and what fails again goes to
+the end of the topic with its new reason.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import NamedTuple
+
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from erp import kafka
+from erp.kafka import Outbox
+from erp.process import Failure
+
+log = logging.getLogger("erp.dead_letters")
+
+LARGEST = 2_000_000  # bytes; the headers come on top of a message that may have the usual 1 MiB
+REASON_LENGTH = 500  # characters
+QUERY_TIMEOUT = 10  # s for a question to the brokers
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class DeadLetter(NamedTuple):
+    """A message as it stood in its source topic, and why it was put aside."""
+
+    stage: str
+    topic: str
+    partition: int
+    offset: int
+    timestamp: datetime  # of the message
+    error_class: str
+    reason: str
+    time: datetime  # when it was put aside
+    key: bytes | None
+    value: bytes | None
+
+    def again(self, error_class: str, reason: str) -> "DeadLetter":
+        """The same message, put aside anew."""
+        return self._replace(error_class=error_class, reason=reason, time=datetime.now(UTC))
+
+
+def outbox(options: kafka.Options) -> Outbox:
+    """An outbox whose messages have room for the headers above the largest source message."""
+    return Outbox(options, **{"message.max.bytes": LARGEST})
+
+
+def deliver(outbox: Outbox, wait: Callable[[float], bool] = lambda _: False) -> None:
+    """Return when the brokers have every dead letter, however long that takes.
+
+    Raises Failure when they refuse one, or when `wait(seconds)` says True, to give up: the offsets
+    of these messages must not be committed then.
+    """
+    while left := outbox.flush(5):
+        log.warning("Kafka is away, %d dead letters wait", left)
+        if wait(1):
+            raise Failure(f"{left} dead letters not delivered: their messages will be read again")
+    if outbox.failed:
+        raise Failure("Kafka refuses a dead letter: its message will be read again")
+
+
+def send(
+    outbox: Outbox, topic: str, message: Message, error_class: str, reason: str, *, stage: str
+) -> None:
+    """Put a message aside, bytes untouched; flush the outbox before its offset is committed."""
+    moment = EPOCH + timedelta(milliseconds=message.timestamp()[1])
+    letter = DeadLetter(
+        stage=stage,
+        topic=message.topic(),
+        partition=message.partition(),
+        offset=message.offset(),
+        timestamp=moment,
+        error_class=error_class,
+        reason=reason,
+        time=datetime.now(UTC),
+        key=message.key(),
+        value=message.value(),
+    )
+    send_letter(outbox, topic, letter)
+
+
+def send_letter(outbox: Outbox, topic: str, letter: DeadLetter) -> None:
+    """Put a dead letter aside, for the first time or again."""
+    headers = {
+        "stage": letter.stage,
+        "source_topic": letter.topic,
+        "source_partition": str(letter.partition),
+        "source_offset": str(letter.offset),
+        "source_timestamp": letter.timestamp.isoformat(),
+        "error_class": letter.error_class,
+        "reason": letter.reason[:REASON_LENGTH],
+        "time": letter.time.isoformat(),
+    }
+    encoded = {name: value.encode() for name, value in headers.items()}
+    outbox.send_one(topic, letter.key, letter.value, encoded)
+
+
+class Shelf:
+    """The dead letters of one stage that nobody replayed yet, oldest first in each partition."""
+
+    def __init__(self, options: kafka.Options, group: str, topic: str, stage: str) -> None:
+        self._consumer: Consumer = kafka.consumer(options, group, **{"enable.partition.eof": True})
+        self._topic, self._stage = topic, stage
+        self._ends: dict[int, int] = {}
+
+    def letters(self) -> Iterator[DeadLetter]:
+        """Those that stand in the topic now; the ones that arrive meanwhile are not read."""
+        waiting = self._assign()
+        while waiting:
+            for message in self._consumer.consume(500, 1.0):
+                if (error := message.error()) is not None:
+                    if error.code() != KafkaError._PARTITION_EOF:
+                        raise Failure(f"Kafka: {error.str()}")
+                    waiting.pop(message.partition(), None)
+                    continue
+                end = waiting.get(message.partition())
+                if end is None or message.offset() >= end:
+                    waiting.pop(message.partition(), None)
+                    continue
+                if message.offset() == end - 1:
+                    waiting.pop(message.partition())
+                if letter := _parse(message, self._stage):
+                    yield letter
+
+    def batches(self, size: int) -> Iterator[list[DeadLetter]]:
+        """The same, up to `size` at a time."""
+        letters = self.letters()
+        while some := list(islice(letters, size)):
+            yield some
+
+    def clear(self) -> None:
+        """Say that all letters that `letters` gave are dealt with."""
+        ends = [TopicPartition(self._topic, p, end) for p, end in self._ends.items()]
+        self._consumer.commit(offsets=ends, asynchronous=False)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._consumer.close()
+
+    def _assign(self) -> dict[int, int]:
+        """Read from where the last replay ended; returns the end of each partition to read."""
+        metadata = self._consumer.list_topics(self._topic, timeout=QUERY_TIMEOUT)
+        partitions = [
+            TopicPartition(self._topic, n) for n in metadata.topics[self._topic].partitions
+        ]
+        waiting, starts = {}, []
+        for committed in self._consumer.committed(partitions, timeout=QUERY_TIMEOUT):
+            low, high = self._consumer.get_watermark_offsets(committed, timeout=QUERY_TIMEOUT)
+            start = max(low, committed.offset)
+            self._ends[committed.partition] = high
+            if start < high:
+                waiting[committed.partition] = high
+                starts.append(TopicPartition(self._topic, committed.partition, start))
+        self._consumer.assign(starts)
+        return waiting
+
+
+def _parse(message: Message, stage: str) -> DeadLetter | None:
+    """The dead letter in a message, or None if it is another stage's."""
+    headers = {name: value.decode() for name, value in message.headers() or ()}
+    if headers.get("stage") != stage:
+        return None
+    return DeadLetter(
+        stage=stage,
+        topic=headers["source_topic"],
+        partition=int(headers["source_partition"]),
+        offset=int(headers["source_offset"]),
+        timestamp=datetime.fromisoformat(headers["source_timestamp"]),
+        error_class=headers["error_class"],
+        reason=headers["reason"],
+        time=datetime.fromisoformat(headers["time"]),
+        key=message.key(),
+        value=message.value(),
+    )

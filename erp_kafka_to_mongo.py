@@ -1,0 +1,377 @@
+"""The sink: every message of the ERP's topics as a document of MongoDB.
+
+Reads   the topics erp.products, erp.customers, erp.sales and erp.sales_items.
+Writes  the collections products, customers, sales and sales_items, a document for each natural
+        key; deletions, a note of each document that a tombstone deleted; and the topic
+        erp.dead_letter, each message that can't be stored with where it stood and why.
+
+Who runs it, and when: one process or several, always on. Copies share the partitions; when one
+dies the others take over. Ctrl-C or SIGTERM finishes and commits the batch in hand.
+
+    python erp_kafka_to_mongo.py
+    python erp_kafka_to_mongo.py --metrics-port 9101     # /metrics, /healthz, /readyz
+    python erp_kafka_to_mongo.py --idle-timeout 10       # end when nothing has come for 10 s
+    python erp_kafka_to_mongo.py --show-dead-letters     # what could not be stored, by reason
+    python erp_kafka_to_mongo.py --replay-dead-letters   # try those again, after a fix
+
+What it promises: an offset is committed after its message is in MongoDB, or among the dead
+letters. To deliver a message again changes nothing, and an older one never overwrites a newer.
+While MongoDB or Kafka is away it waits and says so; nothing is skipped for that.
+"""
+
+import logging
+import time
+from collections import Counter as Tally
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from prometheus_client import Counter, Gauge, Histogram
+from pymongo.errors import PyMongoError
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from config import Settings
+from erp import contract, dead_letters, kafka, mongo
+from erp.dead_letters import DeadLetter, Shelf
+from erp.deliveries import BadMessageError, Reader, origin_of
+from erp.metrics import Health, serve
+from erp.pipeline import Batch, Partition, Pipeline
+from erp.process import Failure, Stop, add_endless_flags, argument_parser, run, start_logging
+from erp.store import Origin, Outcome, Store, Write
+
+log = logging.getLogger("erp.sink")
+
+STAGE = "sink"
+IDLE_TURN = 0.1  # s, the longest wait for a message
+PATIENCE = 1.0  # s that reading waits for the writer, before the partitions are paused
+SETTLE_SECONDS = 8  # for what is being written, when partitions move or the sink ends
+STATUS_EVERY = 10  # s
+REPLAY_BATCH = 1_000  # dead letters
+
+MESSAGES = Counter("erp_sink_messages", "Messages read", ["topic"])
+RESULTS = Counter("erp_sink_results", "What became of the messages", ["result"])
+BATCHES = Counter("erp_sink_batches", "Batches written")
+BATCH_SECONDS = Histogram(
+    "erp_sink_batch_seconds",
+    "Writing one batch, outages included",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60),
+)
+DEAD_LETTERS = Counter("erp_sink_dead_letters", "Messages that can't be stored", ["reason"])
+LAG = Gauge("erp_sink_lag_messages", "Messages in Kafka that are not read", ["topic", "partition"])
+UP = Gauge("erp_sink_up", "1 while MongoDB takes what is written, 0 while it is away")
+
+
+class Sink:
+    """The loop: read a batch, hand it to the writer, commit what is written."""
+
+    def __init__(self, settings: Settings, stop: Stop, store: Store, health: Health) -> None:
+        self.stop, self.store, self.health = stop, store, health
+        self.batch_size, self.tolerance = settings.sink_batch_size, settings.sink_on_bad_message
+        self.reader = Reader(settings.topic_prefix)
+        self.consumer = kafka.consumer(settings.kafka, f"{settings.consumer_group_prefix}{STAGE}")
+        self.outbox = dead_letters.outbox(settings.kafka)
+        self.dead_letter_topic = settings.topic_prefix + contract.DEAD_LETTER
+        self.pipeline = Pipeline(self.write)
+        self.owned: set[Partition] = set()
+        self.paused = False
+        self.totals: Tally[str] = Tally()
+        self.reported = (time.monotonic(), 0)  # when, and how many were read by then
+
+    def run(self) -> None:
+        """Until a signal; or until enough was read, and what was read is stored."""
+        self.consumer.subscribe(
+            self.reader.topics,
+            on_assign=self.on_assign,
+            on_revoke=self.on_revoke,
+            on_lost=self.on_lost,
+        )
+        try:
+            while not self.stop.requested and not (self.stop.due and not self.pipeline):
+                self.turn()
+            self.settle()
+        except PyMongoError as error:
+            if not mongo.is_outage(error):
+                raise Failure(f"MongoDB: {mongo.first_line(error)}") from None
+            log.warning("MongoDB is away: what is in hand is read again at the next start")
+        finally:
+            self.consumer.close()
+            self.report()
+
+    def turn(self) -> None:
+        """Once around: what is written is committed, what has come is handed on."""
+        self.health.beat()
+        while done := self.pipeline.finished():
+            self.finish(*done)
+        if self.pipeline.full and (done := self.pipeline.finished(PATIENCE)):
+            self.finish(*done)
+        self.pause(self.pipeline.full)
+        if self.stop.due:
+            self.settle()
+        elif messages := self.read():
+            self.stop.count(len(messages))
+            self.pipeline.submit(self.sort(messages))
+        if time.monotonic() - self.reported[0] >= STATUS_EVERY:
+            self.report()
+
+    def read(self) -> list[Message]:
+        """What has come, as soon as there is something, up to a batch; nothing while paused."""
+        limit = self.batch_size
+        if self.stop.remaining is not None:
+            limit = min(limit, self.stop.remaining)
+        first = self.consumer.poll(PATIENCE if self.paused else IDLE_TURN)
+        messages = [first] if first is not None else []
+        if messages and limit > 1:
+            messages += self.consumer.consume(limit - 1, 0)
+        for topic, number in Tally(message.topic() for message in messages).items():
+            MESSAGES.labels(topic).inc(number)
+        return messages
+
+    def sort(self, messages: list[Message]) -> Batch:
+        """Tell the messages that can be written from those that never can."""
+        batch = Batch()
+        for message in messages:
+            if (error := message.error()) is not None:
+                kafka.complain(error)
+                continue
+            origin = origin_of(message)
+            batch.ends[origin.topic, origin.partition] = origin.offset + 1
+            try:
+                write = self.reader.read(message.key(), message.value(), origin)
+            except BadMessageError as bad:
+                batch.bad.append((message, bad.error_class, str(bad)))
+            else:
+                batch.writes.append(write)
+                batch.messages.append(message)
+        return batch
+
+    def write(self, writes: list[Write]) -> Outcome:
+        """Store a batch however long the database is away; runs in the pipeline's thread."""
+
+        def apply() -> Outcome:
+            UP.set(0)
+            outcome = self.store.apply(writes)
+            UP.set(1)
+            self.health.report("mongodb")
+            return outcome
+
+        with BATCH_SECONDS.time():
+            return mongo.outlast(apply, self.wait, "writing the batch again")
+
+    def wait(self, seconds: float) -> bool:
+        """Let the database rest; True to give up, since a signal came."""
+        self.health.report("mongodb", "away")
+        return self.stop.wait(seconds)
+
+    def finish(self, batch: Batch, outcome: Outcome) -> None:
+        """1 the documents are written; 2 put aside what cannot be; 3 commit."""
+        bad = list(batch.bad)
+        if outcome.refusals:
+            messages = dict(zip((w.origin for w in batch.writes), batch.messages, strict=True))
+            bad += [(messages[r.write.origin], r.error_class, r.reason) for r in outcome.refusals]
+        self.put_aside(bad)
+        self.commit(batch)
+        self.count(batch, outcome, len(bad))
+
+    def put_aside(self, bad: list[tuple[Message, str, str]]) -> None:
+        """Send what can't be stored to the dead letters, or as SINK_ON_BAD_MESSAGE says."""
+        for message, error_class, reason in bad:
+            DEAD_LETTERS.labels(error_class).inc()
+            where = kafka.position(message)
+            if self.tolerance == "stop":
+                raise Failure(f"{where} can't be stored, {error_class}: {reason}")
+            log.warning("%s can't be stored, %s: %s", where, error_class, reason)
+            if self.tolerance == "dead-letter":
+                topic = self.dead_letter_topic
+                dead_letters.send(self.outbox, topic, message, error_class, reason, stage=STAGE)
+        if bad:
+            dead_letters.deliver(self.outbox, self.stop.wait)
+
+    def commit(self, batch: Batch) -> None:
+        """Say that the batch need not be read again, of the partitions that are still ours."""
+        offsets = [
+            TopicPartition(topic, partition, offset)
+            for (topic, partition), offset in batch.ends.items()
+            if (topic, partition) in self.owned
+        ]
+        if offsets:
+            try:
+                self.consumer.commit(offsets=offsets, asynchronous=False)
+            except KafkaException as error:
+                log.warning("not committed, to be read again: %s", error.args[0].str())
+
+    def settle(self) -> None:
+        """Finish what is being written, for a while; the rest will be read again."""
+        until = time.monotonic() + SETTLE_SECONDS
+        while self.pipeline and (left := until - time.monotonic()) > 0:
+            if done := self.pipeline.finished(left):
+                self.finish(*done)
+        if abandoned := self.pipeline.abandon():
+            log.warning("%d messages are not written in time, to be read again", abandoned)
+
+    def pause(self, wanted: bool) -> None:
+        """Stop reading, but stay in the group, while the writer is behind."""
+        if wanted == self.paused:
+            return
+        self.paused = wanted
+        change = self.consumer.pause if wanted else self.consumer.resume
+        change(self.consumer.assignment())
+        log.info("reading %s", "paused: MongoDB is slow or away" if wanted else "again")
+
+    def on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Take partitions over."""
+        consumer.incremental_assign(partitions)
+        if self.paused:
+            consumer.pause(partitions)
+        self.owned |= {(each.topic, each.partition) for each in partitions}
+        self.health.report("kafka")
+        log.info("%d partitions came, now %d", len(partitions), len(self.owned))
+
+    def on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Commit what is written before the partitions go."""
+        self.settle()
+        self.on_lost(consumer, partitions)
+
+    def on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """The partitions are another member's already; what is being written it writes again."""
+        self.owned -= {(each.topic, each.partition) for each in partitions}
+        consumer.incremental_unassign(partitions)
+        log.info("%d partitions left, now %d", len(partitions), len(self.owned))
+
+    def count(self, batch: Batch, outcome: Outcome, bad: int) -> None:
+        """Add a finished batch to the totals."""
+        BATCHES.inc()
+        results = {
+            "stored": outcome.stored,
+            "deleted": outcome.deleted,
+            "superseded": outcome.superseded,
+            "bad": bad,
+        }
+        for result, number in results.items():
+            RESULTS.labels(result).inc(number)
+        self.totals.update(results, read=len(batch))
+
+    def report(self) -> None:
+        """One line of how it goes."""
+        now, read = time.monotonic(), self.totals["read"]
+        rate = (read - self.reported[1]) / (now - self.reported[0])
+        self.reported = (now, read)
+        lag = self.lag()
+        log.info(
+            "%d messages read, %.0f/s; %d stored, %d superseded, %d deleted, %d bad; lag %s",
+            read,
+            rate,
+            *(self.totals[name] for name in ("stored", "superseded", "deleted", "bad")),
+            sum(lag.values()),
+        )
+
+    def lag(self) -> dict[Partition, int]:
+        """Messages of each partition that are not read yet, as last heard from the brokers."""
+        lag = kafka.lag(self.consumer, self.owned)
+        for (topic, partition), messages in lag.items():
+            LAG.labels(topic, partition).set(messages)
+        return lag
+
+
+def replay(settings: Settings, store: Store) -> None:
+    """Try the dead letters again; what fails again is put aside again, with its new reason."""
+    reader = Reader(settings.topic_prefix)
+    outbox = dead_letters.outbox(settings.kafka)
+    topic = settings.topic_prefix + contract.DEAD_LETTER
+    shelf = open_shelf(settings)
+    stored = failed = 0
+    for letters in shelf.batches(REPLAY_BATCH):
+        again, outcome = store_again(reader, store, letters)
+        for letter in again:
+            dead_letters.send_letter(outbox, topic, letter)
+        stored, failed = stored + len(letters) - len(again), failed + len(again)
+        log.info("%d stored, %d superseded", outcome.stored, outcome.superseded)
+    dead_letters.deliver(outbox)
+    shelf.clear()
+    shelf.close()
+    print(f"{stored} dead letters stored, {failed} put aside again")
+
+
+def store_again(
+    reader: Reader, store: Store, letters: list[DeadLetter]
+) -> tuple[list[DeadLetter], Outcome]:
+    """Returns the letters that fail again, each with its new reason."""
+    again: list[DeadLetter] = []
+    writes: dict[Origin, tuple[Write, DeadLetter]] = {}
+    for letter in letters:
+        origin = Origin(letter.topic, letter.partition, letter.offset, letter.timestamp)
+        try:
+            writes[origin] = reader.read(letter.key, letter.value, origin), letter
+        except BadMessageError as bad:
+            again.append(letter.again(bad.error_class, str(bad)))
+    outcome = store.apply(write for write, _ in writes.values())
+    for refusal in outcome.refusals:
+        _, letter = writes[refusal.write.origin]
+        again.append(letter.again(refusal.error_class, refusal.reason))
+    return again, outcome
+
+
+def show(settings: Settings) -> None:
+    """Print the dead letters by reason, with where the newest of each stood."""
+    shelf = open_shelf(settings)
+    kinds: Tally[tuple[str, str]] = Tally()
+    newest: dict[tuple[str, str], DeadLetter] = {}
+    for letter in shelf.letters():
+        kind = letter.topic, letter.error_class
+        kinds[kind] += 1
+        newest[kind] = letter
+    shelf.close()
+    grid = Table(
+        "topic", "reason", "messages", "the newest stood at", "it said", title="Dead letters"
+    )
+    for (topic, error_class), number in kinds.most_common():
+        letter = newest[topic, error_class]
+        where = f"{topic}[{letter.partition}]@{letter.offset}"
+        grid.add_row(topic, error_class, f"{number:,}", where, escape(letter.reason))
+    Console().print(grid if kinds else "no dead letters")
+
+
+def open_shelf(settings: Settings) -> Shelf:
+    """The sink's dead letters."""
+    return Shelf(
+        settings.kafka,
+        f"{settings.consumer_group_prefix}dead-letters-{STAGE}",
+        settings.topic_prefix + contract.DEAD_LETTER,
+        STAGE,
+    )
+
+
+def main() -> None:
+    """Store what comes until told to stop, or look after what could not be stored."""
+    parser = argument_parser(__doc__)
+    add_endless_flags(parser)
+    parser.add_argument(
+        "--show-dead-letters", action="store_true", help="list what could not be stored, and end"
+    )
+    parser.add_argument(
+        "--replay-dead-letters", action="store_true", help="try to store it again, and end"
+    )
+    args = parser.parse_args()
+    settings = Settings.load()
+    start_logging("erp_kafka_to_mongo", settings.describe())
+    stop = Stop(args.max_messages, args.idle_timeout)
+    admin = kafka.wait_for_kafka(settings.kafka, settings.startup_timeout_seconds)
+    names = [settings.topic_prefix + name for name in contract.TOPICS]
+    kafka.ensure_topics(admin, names, settings.topic_partitions, settings.topic_replication_factor)
+    if args.show_dead_letters:
+        show(settings)
+        return
+    uri = settings.mongo_uri.get_secret_value()
+    database = mongo.connect(uri, settings.mongo_database, settings.startup_timeout_seconds)
+    mongo.ensure_indexes(database, [table.name for table in contract.TABLES])
+    store = Store(database)
+    if args.replay_dead_letters:
+        replay(settings, store)
+        return
+    health = Health(["kafka", "mongodb"])
+    if args.metrics_port is not None:
+        serve(args.metrics_port, health)
+    Sink(settings, stop, store, health).run()
+
+
+if __name__ == "__main__":
+    run(main)
