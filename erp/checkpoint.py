@@ -18,6 +18,7 @@ VERSION = 1
 class Position(msgspec.Struct):
     """How far one file got: up to the line `line`, or to its end."""
 
+    name: str
     line: int = 0
     done: bool = False
 
@@ -39,7 +40,8 @@ class Checkpoint(msgspec.Struct):
     job : dict
         What the job was asked to do; another job cannot go on from here.
     files : dict
-        The position in each file, by `name:digest`, so that a changed file is a new one.
+        The position in each file, by `table:digest`: a changed file is a new one, and the same
+        content under another name is not.
     tickets : int
         In live mode, the sales that were confirmed, in the order of their time.
     rejects_bytes : int
@@ -69,7 +71,7 @@ def load(path: Path, job: dict[str, Any]) -> Checkpoint:
     if state.version != VERSION or differences:
         raise UsageError(
             f"{path} is of another job ({', '.join(differences) or 'another version'} differs):"
-            " give the same flags, or leave --resume out"
+            " give the same flags, or move it away to begin anew"
         )
     return state
 

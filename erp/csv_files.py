@@ -5,6 +5,7 @@ import csv
 import gzip
 import hashlib
 import io
+import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from typing import IO, cast
 
 from erp.contract import TABLES, Table
 from erp.process import Failure
+
+log = logging.getLogger("erp.csv")
 
 SEPARATORS = ",;\t|"
 UTF8 = "utf-8"
@@ -78,6 +81,16 @@ def find(folder: Path, tables: Iterable[Table] = TABLES) -> dict[Table, list[Pat
     return found
 
 
+def describe_all(
+    folder: Path, tables: Iterable[Table], encoding: str | None = None
+) -> dict[Table, list[CsvFile]]:
+    """The files of each table, described; empty ones are left out with a word in the log."""
+    return {
+        table: [file for path in paths if (file := describe(path, table, encoding))]
+        for table, paths in find(folder, tables).items()
+    }
+
+
 def describe(path: Path, table: Table, encoding: str | None = None) -> CsvFile | None:
     """How the file is written, from its first bytes; None when it is empty.
 
@@ -89,6 +102,7 @@ def describe(path: Path, table: Table, encoding: str | None = None) -> CsvFile |
         text = io.TextIOWrapper(cast(IO[bytes], raw), encoding, errors="replace", newline="")
         head = text.read(64 * 1024)
     if not head.strip("\ufeff \r\n"):
+        log.warning("%s is empty", path)
         return None
     readings = [(separator, *_header(head, separator)) for separator in SEPARATORS]
     separator, columns, lines = max(
@@ -96,7 +110,10 @@ def describe(path: Path, table: Table, encoding: str | None = None) -> CsvFile |
     )
     _check_header(path, table, columns)
     bare_returns = "\r" in head and "\n" not in head
-    return CsvFile(path, table, encoding, separator, columns, lines, bare_returns)
+    file = CsvFile(path, table, encoding, separator, columns, lines, bare_returns)
+    if file.extra_columns:
+        log.warning("%s: columns ignored: %s", path, ", ".join(file.extra_columns)[:300])
+    return file
 
 
 def open_bytes(path: Path) -> IO[bytes]:

@@ -5,6 +5,7 @@ decimal comma, and which keys come more than once. Memory does not grow with the
 the keys (8 bytes a row) wait on the disk, only the repeated ones stay.
 """
 
+import logging
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,12 +13,11 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from erp.contract import SALES_ITEMS, Table
 from erp.csv_files import CsvFile
 from erp.csv_reader import Block, read_blocks
+from erp.hashes import Hashes, hashes
 from erp.rows import (
     COMMA_ONLY,
     POINT_ONLY,
@@ -28,11 +28,10 @@ from erp.rows import (
     split_dates,
 )
 
-Hashes = npt.NDArray[np.uint64]
+log = logging.getLogger("erp.csv")
 
 _BUCKETS = 64  # files that the hashes are spread over; one of them at a time is in memory
 _SHIFT = np.uint64(64 - _BUCKETS.bit_length() + 1)
-_SEED = 20_240_229
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Survey:
     forms : Forms
         How it writes numbers and dates.
     repeated : array of uint64, sorted
-        The hashes (see key_hashes) of keys that come more than once.
+        The hashes of natural keys that come more than once.
     """
 
     rows: int
@@ -78,20 +77,28 @@ def survey(
             for name in dates:
                 if name in block.frame.columns:
                     evidence.see_dates(name, block.frame[name])
-            buckets.add(key_hashes(file.table, block.frame))
+            buckets.add(hashes(block.frame.select(file.table.natural_key)))
             yield block
         repeated = buckets.repeated()
     orders = {name: date_order or evidence.date_order(name) for name in dates}
-    yield Survey(rows, Forms(decimal or evidence.decimal(), orders, time_zone), repeated)
+    forms = Forms(decimal or evidence.decimal(), orders, time_zone)
+    _warn(file, forms)
+    yield Survey(rows, forms, repeated)
 
 
-def key_hashes(table: Table, frame: pl.DataFrame) -> Hashes:
-    """A 64-bit hash of each row's natural key; the same key has the same one in one process.
-
-    Two different keys of n share one with a chance of n²/2^65: 3 in a million for 10 million rows.
-    """
-    keys = ["sale_id", "line_n"] if table is SALES_ITEMS else [table.message_key]
-    return frame.select(keys).hash_rows(seed=_SEED).to_numpy()
+def _warn(file: CsvFile, forms: Forms) -> None:
+    """Say which values of the file will be refused because they have two readings."""
+    name = file.path.name
+    if forms.decimal is Decimal.MIXED:
+        log.warning("%s mixes decimal points and commas: 1.234 and 1,234 are refused", name)
+    for column, order in forms.date_orders.items():
+        if order is DateOrder.MIXED:
+            log.warning(
+                "%s: %s mixes d/m and m/d: dates that could be either are refused;"
+                " --date-order says which they are",
+                name,
+                column,
+            )
 
 
 @dataclass
@@ -137,17 +144,17 @@ class _Buckets:
         self._paths = [folder / f"{number}" for number in range(_BUCKETS)]
         self._files = [path.open("wb", buffering=64 * 1024) for path in self._paths]
 
-    def add(self, hashes: Hashes) -> None:
-        hashes = np.sort(hashes)
-        ends = np.searchsorted(hashes >> _SHIFT, np.arange(_BUCKETS + 1))
+    def add(self, keys: Hashes) -> None:
+        keys = np.sort(keys)
+        ends = np.searchsorted(keys >> _SHIFT, np.arange(_BUCKETS + 1))
         for file, start, end in zip(self._files, ends[:-1], ends[1:], strict=True):
-            file.write(hashes[start:end].tobytes())
+            file.write(keys[start:end].tobytes())
 
     def repeated(self) -> Hashes:
         """Every hash that was added more than once, sorted."""
         found = []
         for file, path in zip(self._files, self._paths, strict=True):
             file.close()
-            hashes = np.sort(np.fromfile(path, np.uint64))
-            found.append(np.unique(hashes[1:][hashes[1:] == hashes[:-1]]))
+            keys = np.sort(np.fromfile(path, np.uint64))
+            found.append(np.unique(keys[1:][keys[1:] == keys[:-1]]))
         return np.concatenate(found)
