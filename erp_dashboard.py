@@ -112,7 +112,14 @@ def draw_sections(report: Report, look: Look) -> None:
     with right:
         history_sections.week(report, look)
         history_sections.ticket_sizes(report, look)
-    history_sections.customers(report, look)
+    left, right = st.columns(2, gap="large")
+    with left:
+        if report.customers.height:
+            history_sections.segments(report, look)
+        history_sections.payments(report, look)
+    with right:
+        if report.customers.height:
+            history_sections.top_customers(report, look)
     history_tables.draw(report, look, date.today())  # noqa: DTZ011, the name of a file
 
 

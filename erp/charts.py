@@ -13,14 +13,22 @@ import plotly.graph_objects as go
 HEIGHT = 340  # px
 ROW_HEIGHT = 26  # px, of a horizontal bar
 
+_LINE = "rgba(128, 140, 160, 0.9)"  # seen on light and on dark
+
 Texts = Sequence[str]
 Values = Sequence[float | None]
 
 
 def label(text: Any, width: int = 26) -> str:
-    """A text for an axis or a tile: as it is written, on one line, cut to `width` characters."""
+    """A text for an axis or a tile: as it is written, on one line, of at most `width` characters.
+
+    A longer one loses its middle, because names that begin alike end differently.
+    """
     line = " ".join(_printable(str(text)).split())
-    return _escape(line if len(line) <= width else line[: width - 1].rstrip() + "…")
+    if len(line) <= width:
+        return _escape(line)
+    tail = width // 3
+    return _escape(f"{line[: width - tail - 1].rstrip()}…{line[-tail:].lstrip()}")
 
 
 def full(text: Any, width: int = 60) -> str:
@@ -152,7 +160,7 @@ def pareto(
             "title_text": "",
         },
     )
-    figure.add_hline(y=0.8, yref="y2", line_dash="dot", line_width=1)
+    figure.add_hline(y=0.8, yref="y2", line_dash="dot", line_width=1, line_color=_LINE)
     figure.update_xaxes(showgrid=False, nticks=8)
     figure.update_layout(yaxis={"tickformat": "~s", "nticks": 6, "rangemode": "tozero"})
     return figure
@@ -186,7 +194,7 @@ def tiles(
     hover: Texts,
     ids: Sequence[Any],
     separators: str,
-    size: tuple[float, float] = (16, 8),
+    size: tuple[float, float] = (14, 10),
 ) -> go.Figure:
     """A treemap: tiles of which the area is the value (above 0, from large to small).
 
@@ -217,7 +225,7 @@ def tiles(
         )
     )
     style(figure, separators, height=380)
-    figure.update_layout(uniformtext={"minsize": 10, "mode": "hide"}, coloraxis_showscale=False)
+    figure.update_layout(uniformtext={"minsize": 9, "mode": "hide"}, coloraxis_showscale=False)
     figure.update_xaxes(visible=False, range=[0, size[0]])
     figure.update_yaxes(visible=False, range=[size[1], 0])
     return figure
@@ -226,7 +234,7 @@ def tiles(
 def _wrapped(name: Any) -> str:
     """A name in up to three short lines, to fit a tile."""
     line = " ".join(_printable(str(name)).split())
-    lines = textwrap.wrap(line, 14, max_lines=3, placeholder="…")
+    lines = textwrap.wrap(line, 12, max_lines=3, placeholder="…")
     return "<br>".join(_escape(each) for each in lines)
 
 

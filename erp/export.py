@@ -17,17 +17,13 @@ CSV_TYPE = "text/csv"
 EXCEL_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 EXCEL_ROWS = 1_048_575  # below the heading, what a sheet can hold
 
-_FORMULA = r"^[=+\-@\t\r\n]"
+_FORMULA = r"^([=+\-@\t\r\n])"
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # characters no .xlsx can hold
 
 
 def to_csv(frame: pl.DataFrame) -> bytes:
     """UTF-8 with a byte order mark, so that Excel reads accents; numbers with a point."""
-    safe = frame.with_columns(
-        pl.when(pl.col(pl.String).str.contains(_FORMULA))
-        .then("'" + pl.col(pl.String))
-        .otherwise(pl.col(pl.String))
-    )
+    safe = frame.with_columns(pl.col(pl.String).str.replace(_FORMULA, "'$1"))
     return safe.write_csv(include_bom=True).encode()
 
 

@@ -53,11 +53,11 @@ class Formats:
         pattern = "#,##0" + ("." + "#" * digits if digits else "")
         return numbers.format_decimal(value, pattern, self.locale)
 
-    def short(self, value: Number) -> str:
+    def short(self, value: Number, digits: int = 1) -> str:
         """A count of which the size matters, `12,3 mil`."""
         if not _known(value):
             return MISSING
-        return numbers.format_compact_decimal(value, locale=self.locale, fraction_digits=1)
+        return numbers.format_compact_decimal(value, locale=self.locale, fraction_digits=digits)
 
     def money(self, value: Number) -> str:
         """An amount to the cent."""
@@ -66,7 +66,7 @@ class Formats:
         return numbers.format_currency(value, self.currency, locale=self.locale)
 
     def money_short(self, value: Number) -> str:
-        """An amount of which the size matters, `4,6 M €`; to the cent below 1,000."""
+        """An amount of which the size matters, `4,58 M €`; to the cent below 1,000."""
         if not _known(value):
             return MISSING
         if abs(value) < 1_000:
@@ -74,9 +74,9 @@ class Formats:
         before = self.locale.currency_formats["standard"].pattern.startswith("¤")
         sign = "-" if value < 0 else ""
         return (
-            f"{sign}{self.symbol}{self.short(abs(value))}"
+            f"{sign}{self.symbol}{self.short(abs(value), 2)}"
             if before
-            else (f"{self.short(value)} {self.symbol}")
+            else (f"{self.short(value, 2)} {self.symbol}")
         )
 
     def percent(self, ratio: Number, digits: int = 1) -> str:

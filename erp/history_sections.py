@@ -14,7 +14,7 @@ from erp.texts import TEXTS
 
 RANKED = 12  # bars of a ranking
 RANKED_PRODUCTS = 22  # bars of the ranking of products, which has the height of two charts
-TILES = 60  # tiles of a treemap; the rest share one
+TILES = 36  # tiles of a treemap; the rest share one
 
 
 class Look(NamedTuple):
@@ -209,23 +209,24 @@ def store_name(store: str, t: page.Text) -> str:
 
 
 def categories(report: Report, look: Look) -> None:
-    """Categories as tiles, or the subcategories of the one that is chosen; and payment types."""
-    t = look.t
-    left, right = st.columns([2, 1], gap="large")
-    with left:
-        chosen = report.view.categories
-        inside = len(chosen) == 1
-        frame, key = (
-            (report.subcategories, "subcategory") if inside else (report.categories, "category")
-        )
-        st.subheader(t("subcategory_tiles" if inside else "category_tiles"))
-        name = history_filters.shown(chosen[0], t) if inside else ""
-        st.caption(page.plain(name) if inside else t("click_note"))
-        _tiles(frame, key, inside, look)
-    with right:
-        frame = report.payments
-        names = [history_filters.shown(each, t) for each in frame["payment_type"]]
-        _ranking(frame, "payment_type", names, "payments", "payment_split", look)
+    """Categories as tiles, or the subcategories of the one that is chosen."""
+    t, chosen = look.t, report.view.categories
+    if len(chosen) == 1:
+        st.subheader(t("subcategory_tiles"))
+        st.caption(page.plain(history_filters.shown(chosen[0], t)))
+        _tiles(report.subcategories, "subcategory", True, look)
+    else:
+        st.subheader(t("category_tiles"))
+        number = look.fmt.number(report.categories.height)
+        st.caption(f"{number} · {t('click_note')}")
+        _tiles(report.categories, "category", False, look)
+
+
+def payments(report: Report, look: Look) -> None:
+    """The payment types."""
+    frame = report.payments
+    names = [history_filters.shown(each, look.t) for each in frame["payment_type"]]
+    _ranking(frame, "payment_type", names, "payments", "payment_split", look)
 
 
 def _tiles(frame: pl.DataFrame, key: str, inside: bool, look: Look) -> None:
@@ -322,35 +323,35 @@ def _size_name(low: float | None, high: float | None, fmt: Formats, t: page.Text
 # --- customers -------------------------------------------------------------------------------
 
 
-def customers(report: Report, look: Look) -> None:
-    """Segments, and the customers who bought most."""
+def segments(report: Report, look: Look) -> None:
+    """Customers by RFM segment."""
     t, fmt = look.t, look.fmt
-    if report.customers.is_empty():
-        return
-    left, right = st.columns(2, gap="large")
-    with left:
-        st.subheader(t("segments"))
-        frame = report.segments
-        names = [segment_name(each, t) for each in frame["segment"]]
-        hover = [
-            f"<b>{name}</b><br>{t('customers')}: {fmt.number(row['customers'])}"
-            f"<br>{t('net_sales')}: {fmt.money(row['net'])} ({fmt.percent(row['share'])})"
-            f"<br>{t('average_ticket')}: {fmt.money(row['average_ticket'])}"
-            for name, row in zip(names, frame.rows(named=True), strict=True)
-        ]
-        figure = charts.ranking(names, frame["net"], hover, frame["segment"], fmt.separators)
-        page.chart(figure, f"segments-{look.version}", t("segments"))
-    with right:
-        st.subheader(t("top_customers"))
-        top = report.customers.head(100).with_columns(
-            customer=pl.coalesce("name", "customer_id"),
-            segment=pl.Series([segment_name(s, t) for s in report.customers.head(100)["segment"]]),
-        )
-        columns = {
-            "customer": (t("customer"), "text"),
-            "net": (t("net_sales"), "money"),
-            "tickets": (t("tickets"), "number"),
-            "segment": (t("segment"), "text"),
-            "last_purchase": (t("last_purchase"), "date"),
-        }
-        page.table(top.to_pandas(), columns, fmt, f"top-customers-{look.version}", height=380)
+    st.subheader(t("segments"))
+    frame = report.segments
+    names = [segment_name(each, t) for each in frame["segment"]]
+    hover = [
+        f"<b>{name}</b><br>{t('customers')}: {fmt.number(row['customers'])}"
+        f"<br>{t('net_sales')}: {fmt.money(row['net'])} ({fmt.percent(row['share'])})"
+        f"<br>{t('average_ticket')}: {fmt.money(row['average_ticket'])}"
+        for name, row in zip(names, frame.rows(named=True), strict=True)
+    ]
+    figure = charts.ranking(names, frame["net"], hover, frame["segment"], fmt.separators)
+    page.chart(figure, f"segments-{look.version}", t("segments"))
+
+
+def top_customers(report: Report, look: Look) -> None:
+    """The customers who bought most."""
+    t, fmt = look.t, look.fmt
+    st.subheader(t("top_customers"))
+    top = report.customers.head(100).with_columns(
+        customer=pl.coalesce("name", "customer_id"),
+        segment=pl.Series([segment_name(s, t) for s in report.customers.head(100)["segment"]]),
+    )
+    columns = {
+        "customer": (t("customer"), "text"),
+        "net": (t("net_sales"), "money"),
+        "tickets": (t("tickets"), "number"),
+        "segment": (t("segment"), "text"),
+        "last_purchase": (t("last_purchase"), "date"),
+    }
+    page.table(top.to_pandas(), columns, fmt, f"top-customers-{look.version}", height=380)

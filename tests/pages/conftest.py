@@ -1,5 +1,6 @@
 """What the tests of the pages share: a page's server, a real browser, MongoDB behind a gate."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -89,10 +90,8 @@ class Gate:
 
     def _cut(self, each: socket.socket) -> None:
         self._sockets.discard(each)
-        try:
+        with contextlib.suppress(OSError):
             each.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         each.close()
 
 
