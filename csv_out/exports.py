@@ -9,11 +9,9 @@ from zipfile import BadZipFile
 import openpyxl
 import polars as pl
 
+from erp.process import UsageError
+
 ROWS_AT_ONCE = 50_000  # of a workbook: bounds what is held as Python objects
-
-
-class UnreadableError(Exception):
-    """The file is not there, is broken, or lacks columns; the message is for the person."""
 
 
 def read(path: Path, columns: tuple[str, ...], other_names: dict[str, str]) -> pl.DataFrame:
@@ -28,19 +26,19 @@ def read(path: Path, columns: tuple[str, ...], other_names: dict[str, str]) -> p
 
     Raises
     ------
-    UnreadableError
+    UsageError : the file is not there, is broken, or lacks columns
     """
     readers = {".csv": _csv, ".xlsx": _workbook, ".parquet": _parquet}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise UnreadableError(f"{path}: must end in {', '.join(readers)}")
+        raise UsageError(f"{path}: must end in {', '.join(readers)}")
     known = {_plain(name): name for name in columns}
     known |= {_plain(other): name for other, name in other_names.items()}
     try:
         return _concatenated(reader(path), columns, known, path)
     except (OSError, pl.exceptions.PolarsError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UnreadableError(f"{path}: cannot be read: {reason}") from error
+        raise UsageError(f"{path}: cannot be read: {reason}") from error
 
 
 def _plain(name: str) -> str:
@@ -59,7 +57,7 @@ def _concatenated(
             continue
         wanted.append(part.select(pl.col(named[name]).alias(name) for name in columns))
     if not wanted:
-        raise UnreadableError(f"{path}: no column {', '.join(missing)}")
+        raise UsageError(f"{path}: no column {', '.join(missing)}")
     return pl.concat(wanted)
 
 
@@ -85,7 +83,7 @@ def _workbook(path: Path) -> Iterator[pl.DataFrame]:
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     except BadZipFile as error:
-        raise UnreadableError(f"{path}: is no Excel workbook") from error
+        raise UsageError(f"{path}: is no Excel workbook") from error
     for sheet in book:
         rows = sheet.iter_rows(values_only=True)
         header = [str(cell) if cell is not None else "" for cell in next(rows, ())]

