@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
@@ -147,7 +146,9 @@ class Feed:
                     "enable.auto.commit": False,
                     "auto.offset.reset": "earliest",
                     "queued.max.messages.kbytes": 8 * 1024,
-                    "log_level": "3",
+                    "reconnect.backoff.ms": 500,
+                    "reconnect.backoff.max.ms": 3_000,
+                    "log_level": "2",  # this file says when the brokers are away, once
                     **kafka,
                 },
                 logger=logging.getLogger("erp.kafka"),
@@ -181,8 +182,9 @@ class Feed:
 
     def rewind(self) -> None:
         """Forget everything and read again from the first message that Kafka still has."""
-        self._ready.clear()
-        self._rewind.set()
+        with self._lock:
+            self._ready.clear()
+            self._rewind.set()
 
     def wait(self, seconds: float) -> bool:
         """Wait until what was there at the start, or at the rewinding, is read; True if it is."""
@@ -234,8 +236,9 @@ class Feed:
                 elif time.monotonic() >= backup:
                     self._read_backup()
                     backup = time.monotonic() + BACKUP_SECONDS
-                if self._caught_up():
-                    self._ready.set()
+                with self._lock:
+                    if not self._rewind.is_set() and self._caught_up():
+                        self._ready.set()
             except Exception:
                 log.exception("the feed failed and goes on")
                 self._stop.wait(HEARTBEAT_SECONDS)
@@ -365,8 +368,3 @@ class Feed:
                 self._unreadable += 1
                 self._last_unreadable = f"{document.get('sale_id')}: {error}"
         return fresh
-
-
-def newest_moment(recommendations: Iterable[Recommendation]) -> datetime | None:
-    """When the last of these answers was made."""
-    return max((r.created_at for r in recommendations), default=None)
