@@ -43,7 +43,7 @@ def up(stack: Stack, settings: Mapping[str, str]) -> None:
     if kind not in ("", "java", "docker"):
         raise UsageError(f"STACK={kind}: must be java, docker or empty")
     with file_lock(stack.run_dir / "stack.lock"):
-        if not any(server.process for server in wanted) and all(s.answers() for s in wanted):
+        if not kind and _strangers_answer(wanted):
             log.info("servers that were not started from here answer: they are used")
             _write_environment(stack)
         elif kind == "docker" or (not kind and not _java_is_here(wanted)):
@@ -99,6 +99,11 @@ def _mongo_is_local(uri: str, port: int) -> bool:
     return all(host in LOCAL_HOSTS and at == port for host, at in nodes)
 
 
+def _strangers_answer(wanted: list[Server]) -> bool:
+    started = any(server.process for server in wanted)
+    return not started and all(server.accepts() and server.answers() for server in wanted)
+
+
 def _java_is_here(wanted: list[Server]) -> bool:
     """Whether the Java stack can be used; raises StackError if Docker cannot be used either."""
     if any(server.process for server in wanted):
@@ -118,6 +123,8 @@ def _java_is_here(wanted: list[Server]) -> bool:
 
 
 def _up_docker(stack: Stack, wanted: list[Server]) -> None:
+    if any(server.process for server in stack.servers):
+        raise StackError("the local stack without Docker runs: stop it with `make down`")
     names = {stack.kafka: ["kafka", "kafdrop"], stack.mongo: ["mongo"]}
     environment_file(stack).unlink(missing_ok=True)
     compose = docker.compose_command()

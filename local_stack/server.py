@@ -4,6 +4,7 @@ The process outlives whoever started it; its number and birth time are kept in a
 program finds it again and never mistakes a stranger with the same number for it.
 """
 
+import re
 import signal
 import socket
 import subprocess
@@ -125,7 +126,11 @@ class Server:
 
     def freeze(self) -> None:
         """SIGSTOP: connections stay open and nothing answers, as behind a broken network."""
-        self._running().suspend()
+        process = self._running()
+        process.suspend()
+        deadline = time.monotonic() + STOP_SECONDS
+        while process.status() != psutil.STATUS_STOPPED and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def thaw(self) -> None:
         """SIGCONT after `freeze`."""
@@ -156,8 +161,9 @@ class Server:
         with self.log.open("rb") as log:
             log.seek(self._log_start)
             lines = log.read().decode(errors="replace").splitlines()
-        errors = [line for line in lines if "ERROR" in line or "Exception" in line]
-        told = (errors or lines[-1:] or ["it said nothing"])[0]
+        thrown = [line for line in lines if re.match(r"[\w.$]+(Exception|Error): ", line)]
+        errors = [line for line in lines if "ERROR" in line]
+        told = (thrown or errors or lines[-1:] or ["it said nothing"])[0]
         return f"{told.strip()[:300]} (more in {self.log})"
 
 

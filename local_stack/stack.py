@@ -118,7 +118,7 @@ class Stack:
         jars = fetch_jars(java)
         for port, purpose in self._ports(missing):
             claim_port(port, purpose)
-        self._prepare_data(missing)
+        kept = self._prepare_data(missing)
         self.kafka.command = self._kafka_command(java, jars)
         self.mongo.command = self._mongo_command(java, jars)
         try:
@@ -126,9 +126,12 @@ class Stack:
                 server.launch()
             for server in missing:
                 server.wait()
-        except BaseException:
+        except BaseException as error:
             for server in missing:
                 server.stop()
+            if kept and isinstance(error, StackError):
+                hint = "if its data is broken, delete it with `make reset`"
+                raise StackError(f"{error}; {hint}") from None
             raise
         return self
 
@@ -184,26 +187,29 @@ class Stack:
         if self.mongo in servers:
             yield self.mongo_port, "MongoDB"
 
-    def _prepare_data(self, missing: list[Server]) -> None:
+    def _prepare_data(self, missing: list[Server]) -> bool:
+        """Make the folders ready; says whether data of an earlier run is in them."""
         self.run_dir.mkdir(parents=True, exist_ok=True)
-        if self.mongo_backend == "file":
+        kept = self.mongo_backend == "file" and (
+            self._kafka_data.exists() or self._mongo_store.exists()
+        )
+        if kept:
             self._check_versions()
-            self._mongo_store.parent.mkdir(exist_ok=True)
+        elif self.mongo_backend == "file":
+            self._stamp.write_text(json.dumps(versions()))
         elif self.kafka in missing:
             shutil.rmtree(self._kafka_data, ignore_errors=True)
+        self._mongo_store.parent.mkdir(exist_ok=True)
         if self.kafka in missing:
             self._write_properties()
+        return kept
 
     def _check_versions(self) -> None:
-        """Stamp new data with the versions that write it; refuse what others wrote."""
         ours = versions()
-        if not self._kafka_data.exists() and not self._mongo_store.exists():
-            self._stamp.write_text(json.dumps(ours))
-            return
         try:
             theirs = json.loads(self._stamp.read_text())
         except (FileNotFoundError, ValueError):
-            theirs = {}
+            theirs = None
         if theirs != ours:
             raise StackError(
                 f"the data in {self.run_dir} was written by {_named(theirs)}, "
@@ -258,5 +264,7 @@ class Stack:
         return True
 
 
-def _named(versions_: dict[str, str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in versions_.items()) or "nobody known"
+def _named(found: object) -> str:
+    if not isinstance(found, dict):
+        return "an unknown version"
+    return " with ".join(f"{name} {version}" for name, version in found.items())

@@ -17,7 +17,8 @@ from rich.table import Table
 
 from local_stack.errors import StackError
 
-PATIENCE_SECONDS = 10  # bound on each answer of Kafka
+FIRST_ANSWER_SECONDS = 4  # bound on Kafka's first answer, which comes in no time or never
+PATIENCE_SECONDS = 10  # bound on each answer after it
 PIPED_WIDTH = 160  # characters, where no terminal says how wide it is
 VALUE_CHARACTERS = 400  # more of a value than any line shows
 
@@ -63,7 +64,7 @@ def print_topics(kafka: dict[str, str], prefix: str, newest: int) -> None:
 
 def read_spans(admin: AdminClient, prefix: str) -> dict[Partition, Span]:
     """The offsets of every partition of the topics with that prefix, Kafka's own left out."""
-    found = admin.list_topics(timeout=PATIENCE_SECONDS).topics
+    found = admin.list_topics(timeout=FIRST_ANSWER_SECONDS).topics
     names = [name for name in sorted(found) if name.startswith(prefix) and name[:2] != "__"]
     places = [(name, number) for name in names for number in sorted(found[name].partitions)]
     low, high = (
