@@ -66,11 +66,16 @@ class Formats:
         return numbers.format_currency(value, self.currency, locale=self.locale)
 
     def money_short(self, value: Number) -> str:
-        """An amount of which the size matters, `4,58 M €`; to the cent below 1,000."""
+        """An amount of which the size matters: `4,58 M €`, `853.361 €`, `999,99 €`."""
         if not _known(value):
             return MISSING
         if abs(value) < 1_000:
             return self.money(value)
+        if abs(value) < 1_000_000:
+            return numbers.format_currency(
+                round(value), self.currency, locale=self.locale, currency_digits=False,
+                format=self.locale.currency_formats["standard"].pattern.replace(".00", ""),
+            )  # fmt: skip
         before = self.locale.currency_formats["standard"].pattern.startswith("¤")
         sign = "-" if value < 0 else ""
         return (
