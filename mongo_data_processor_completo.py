@@ -17,20 +17,15 @@ import logging
 import resource
 import time
 
+import polars as pl
 from pymongo.database import Database
 
 from config import Settings
 from erp import contract
-from erp.daily import daily_documents
-from erp.facts import (
-    measured,
-    read_lines,
-    read_products,
-    read_tickets,
-    with_categories,
-)
+from erp.facts import joined, read_customers, read_items, read_products, read_sales
 from erp.mongo import connect, ensure_indexes
 from erp.process import Stop, argument_parser, run, start_logging
+from erp.rounds import Facts, whole
 from erp.snapshots import finish, now, publish_whole
 
 log = logging.getLogger("erp.processor")
@@ -66,30 +61,17 @@ def recompute(database: Database, zone: str) -> None:
     started, computed_at = time.monotonic(), now()
     state = finish(database)
     products = read_products(database[contract.PRODUCTS.name], {})
-    tickets = read_tickets(database[contract.SALES.name], {}, zone)
-    lines = with_categories(read_lines(database[contract.SALES_ITEMS.name], {}), products)
-    tickets = measured(tickets, lines)
-    counted = lines.join(tickets.select("sale_id", "day"), on="sale_id", how="inner")
-    newest = tickets.sort("time", "sale_id").tail(1).to_dicts()
-    stamp = {
+    customers = read_customers(database[contract.CUSTOMERS.name], {})
+    sales = read_sales(database[contract.SALES.name], {}, zone)
+    facts = Facts(*joined(sales, read_items(database[contract.SALES_ITEMS.name], {}), products))
+    contents, _ = whole(facts, products, customers)
+    stamp = _stamp(facts) | {
         "round": 1 + (state["round"] if state else 0),
         "computed_at": computed_at,
         "checked_at": computed_at,
-        "up_to_sale": newest[0]["sale_id"] if newest else None,
-        "up_to_time": newest[0]["time"] if newest else None,
-        "first_day": str(tickets["day"].min()) if newest else None,
-        "last_day": str(tickets["day"].max()) if newest else None,
-        "sales": tickets.height,
-        "lines": counted.height,
-        "orphan_lines": lines.height - counted.height,
         "timezone": zone,
     }
-    publish_whole(
-        database,
-        {contract.DAILY_SALES: daily_documents(tickets, counted)},
-        stamp,
-        lambda *_: None,
-    )
+    publish_whole(database, contents, stamp, lambda *_: None)
     log.info(
         "round %d: all of %d sales and %d lines in %.1f s, peak memory %d MB",
         stamp["round"],
@@ -98,6 +80,21 @@ def recompute(database: Database, zone: str) -> None:
         time.monotonic() - started,
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     )
+
+
+def _stamp(facts: Facts) -> dict[str, object]:
+    counted = facts.tickets.filter(pl.col("day").is_not_null())
+    newest = counted.sort("time", "sale_id").tail(1).to_dicts()
+    lines = facts.lines.join(counted.select("sale"), on="sale", how="semi").height
+    return {
+        "up_to_sale": newest[0]["sale_id"] if newest else None,
+        "up_to_time": newest[0]["time"] if newest else None,
+        "first_day": str(counted["day"].min()) if newest else None,
+        "last_day": str(counted["day"].max()) if newest else None,
+        "sales": counted.height,
+        "lines": lines,
+        "orphan_lines": facts.lines.height - lines,
+    }
 
 
 if __name__ == "__main__":

@@ -136,8 +136,6 @@ class Store(Struct):
     net_last: float  # of the last TREND_DAYS days of the data
     net_before: float  # of the TREND_DAYS days before those
     trend: float | None  # net_last / net_before - 1; None when net_before is not positive
-    first_day: str  # YYYY-MM-DD
-    last_day: str
     months: list[Month]  # in order; only months with a ticket
     hours: list[Hour]  # in order; only cells with a ticket
     payments: list[PaymentPart]
@@ -162,7 +160,6 @@ class TopProduct(Struct):
     margin: float | None  # revenue - units * unit_cost; None when the cost is not known
     margin_percentage: float | None  # of the revenue; None when that is not positive
     rank: int | None  # by revenue, from 1; equal revenues share it; None after RANKED_PRODUCTS
-    share: float | None  # of the revenue of all products, 0 to 1; None where rank is None
     months: list[Month]
 
 

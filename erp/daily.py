@@ -78,8 +78,8 @@ def _split(tickets: pl.DataFrame, by: pl.Expr) -> pl.DataFrame:
 
 def split_by_category(lines: pl.DataFrame) -> pl.DataFrame:
     """The lines' sums by day and category; tickets are those with at least one such line."""
-    return lines.group_by("day", pl.col("category").alias("key")).agg(
-        pl.col("sale_id").n_unique().cast(pl.Int64).alias("tickets"),
+    return lines.group_by("day", pl.col("category").cast(pl.String).alias("key")).agg(
+        pl.col("sale").n_unique().cast(pl.Int64).alias("tickets"),
         pl.len().cast(pl.Int64).alias("lines"),
         pl.col("units", "gross", "discount", "net").sum(),
     )

@@ -34,6 +34,16 @@ def shown(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def whole(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame as it was before `shown`: every number whole."""
+    parts = dict.fromkeys(CENTS, 100) | dict.fromkeys(THOUSANDTHS, 1000)
+    return frame.with_columns(
+        (pl.col(name) * parts.get(name, 1)).round(0).cast(pl.Int64)
+        for name, type_ in frame.schema.items()
+        if type_ == pl.Float64
+    )
+
+
 def nested(frame: pl.DataFrame, key: str, part: Part) -> pl.DataFrame:
     """One row for each `key` with the column `part.name`: the list of its rows, in order."""
     fields = [*part.keys, *part.sums]

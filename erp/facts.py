@@ -3,12 +3,13 @@
 Money is Int64 in cents and units are Int64 in thousandths, so that sums are exact in any order.
 What each figure means is written in erp.aggregates.
 
-A *ticket frame* has TICKET_SCHEMA: a row for each document of `sales`. A *line frame* has
-LINE_SCHEMA: a row for each document of `sales_items`, with the product's category.
+A *ticket frame* has TICKETS: a row for each document of `sales`, and one with `day` null for each
+sale that only its lines speak of. A *line frame* has LINES: a row for each document of
+`sales_items`. `sale` joins the two and means nothing elsewhere.
 """
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
@@ -19,13 +20,15 @@ from erp.aggregates import UNKNOWN
 
 with warnings.catch_warnings():  # built for an older pyarrow, whose structs have grown at the end
     warnings.filterwarnings("ignore", message="pyarrow.* size changed")
-    from pymongoarrow.api import Schema, find_arrow_all
+    from pymongoarrow.api import PyMongoArrowContext, Schema
 
 Document = dict[str, Any]
 
 LARGEST_AMOUNT = 1e10  # of one line or header, in currency; what is beyond cannot be known
+MEASURES = ("units", "gross", "discount", "net")
 
-TICKET_SCHEMA = {
+TICKETS = {
+    "sale": pl.UInt32,
     "sale_id": pl.String,
     "day": pl.Date,  # in the business time zone, as is minute
     "minute": pl.Int16,  # after midnight by the clock, 0 to 1439
@@ -37,18 +40,19 @@ TICKET_SCHEMA = {
     "header_discount": pl.Int64,
     "tax": pl.Int64,
 }
-LINE_SCHEMA = {
-    "sale_id": pl.String,
+LINES = {
+    "sale": pl.UInt32,
     "line_n": pl.Int64,
-    "product_id": pl.String,
-    "category": pl.String,
-    "subcategory": pl.String,
+    "product_id": pl.Categorical,
+    "category": pl.Categorical,
+    "subcategory": pl.Categorical,
     "units": pl.Int64,
     "gross": pl.Int64,
     "discount": pl.Int64,
     "net": pl.Int64,
 }
-MEASURES = ("units", "gross", "discount", "net")
+
+_BATCH = 20_000  # documents decoded at once
 
 _SALE_FIELDS = Schema(
     {
@@ -119,9 +123,31 @@ def _whole(number: pl.Expr, parts: int) -> pl.Expr:
     return rounded.cast(pl.Int64)
 
 
-def read_tickets(sales: Collection[Document], query: Document, zone: str) -> pl.DataFrame:
-    """The ticket frame of the sales that `query` finds, and their `stored_at`."""
-    return tickets_from(_read(sales, query, _SALE_FIELDS), zone)
+def read_batches(
+    collection: Collection[Document], query: Document, fields: Schema
+) -> Iterator[pl.DataFrame]:
+    """The columns of `fields`, batch by batch; at least one frame, even an empty one.
+
+    A value of another type than the field's is absent; whole numbers are numbers.
+    """
+    codec = collection.codec_options
+    projection = {"_id": 0} | dict.fromkeys(fields.typemap, 1)
+    yield _frame(PyMongoArrowContext(fields, codec_options=codec, allow_invalid=True))
+    for batch in collection.find_raw_batches(query, projection, batch_size=_BATCH):
+        context = PyMongoArrowContext(fields, codec_options=codec, allow_invalid=True)
+        context.process_bson_stream(batch)
+        yield _frame(context)
+
+
+def _frame(context: PyMongoArrowContext) -> pl.DataFrame:
+    return pl.DataFrame(pl.from_arrow(context.finish()))
+
+
+def read_sales(sales: Collection[Document], query: Document, zone: str) -> pl.DataFrame:
+    """The sales that `query` finds as in TICKETS, without `sale`, and their `stored_at`."""
+    return pl.concat(
+        tickets_from(batch, zone) for batch in read_batches(sales, query, _SALE_FIELDS)
+    )
 
 
 def tickets_from(sales: pl.DataFrame, zone: str) -> pl.DataFrame:
@@ -149,9 +175,12 @@ def tickets_from(sales: pl.DataFrame, zone: str) -> pl.DataFrame:
     )
 
 
-def read_lines(items: Collection[Document], query: Document) -> pl.DataFrame:
-    """The line frame, still without categories, of the lines that `query` finds; `stored_at`."""
-    return lines_from(_read(items, query, _LINE_FIELDS))
+def read_items(items: Collection[Document], query: Document) -> Iterator[pl.DataFrame]:
+    """The lines that `query` finds, by batches: sale_id, LINES without `sale`, `stored_at`.
+
+    Their categories are still absent.
+    """
+    return (lines_from(batch) for batch in read_batches(items, query, _LINE_FIELDS))
 
 
 def lines_from(items: pl.DataFrame) -> pl.DataFrame:
@@ -180,32 +209,58 @@ def lines_from(items: pl.DataFrame) -> pl.DataFrame:
 
 def read_products(products: Collection[Document], query: Document) -> pl.DataFrame:
     """product_id, name, category, subcategory, unit_price, unit_cost, active, stored_at."""
-    return _read(products, query, _PRODUCT_FIELDS)
+    return pl.concat(read_batches(products, query, _PRODUCT_FIELDS))
 
 
 def read_customers(customers: Collection[Document], query: Document) -> pl.DataFrame:
     """customer_id, first_name, last_name, segment, city, state, country, stored_at."""
-    return _read(customers, query, _CUSTOMER_FIELDS)
+    return pl.concat(read_batches(customers, query, _CUSTOMER_FIELDS))
 
 
 def with_categories(lines: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
     """The lines with `category` and `subcategory` of their products, UNKNOWN where absent."""
-    known = products.select("product_id", "category", "subcategory")
-    return lines.join(known, on="product_id", how="left").with_columns(
+    known = products.select(pl.col("product_id", "category", "subcategory").cast(pl.Categorical))
+    return lines.join(known, on="product_id", how="left", maintain_order="left").with_columns(
         pl.col("category", "subcategory").fill_null(UNKNOWN)
     )
 
 
-def measured(tickets: pl.DataFrame, lines: pl.DataFrame, by: str = "sale_id") -> pl.DataFrame:
-    """The tickets with `lines`, units, gross, discount and net, headers accounted for.
+def joined(
+    sales: pl.DataFrame, batches: Iterator[pl.DataFrame], products: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The ticket frame and the line frame of sales, batches of lines (read_items) and products."""
+    tickets = sales.with_row_index("sale").select(list(TICKETS))
+    known = tickets.select("sale_id", "sale")
+    compact, headless = [], []
+    for batch in batches:
+        placed = batch.join(known, on="sale_id", how="left")
+        compact.append(_compact(placed.filter(pl.col("sale").is_not_null())))
+        headless.append(placed.filter(pl.col("sale").is_null()).drop("sale"))
+    alone = pl.concat(headless)
+    unknown = (
+        alone.select(pl.col("sale_id").unique().sort())
+        .with_row_index("sale", offset=tickets.height)
+        .select("sale_id", "sale")
+    )
+    compact.append(_compact(alone.join(unknown, on="sale_id")))
+    lines = with_categories(pl.concat(compact), products)
+    return pl.concat([tickets, unknown], how="diagonal"), lines.select(list(LINES))
 
-    `by` is the column that tells in both frames which line belongs to which ticket.
-    """
-    sums = lines.group_by(by).agg(pl.len().cast(pl.Int64).alias("lines"), pl.col(MEASURES).sum())
+
+def _compact(lines: pl.DataFrame) -> pl.DataFrame:
+    return lines.select("sale", "line_n", pl.col("product_id").cast(pl.Categorical), *MEASURES)
+
+
+def measured(tickets: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
+    """The tickets that have a day, with `lines`, units, gross, discount and net."""
+    sums = lines.group_by("sale").agg(
+        pl.len().cast(pl.Int64).alias("lines"), pl.col(MEASURES).sum()
+    )
     header = pl.col("header_discount")
     bare = pl.col("lines") == 0
     return (
-        tickets.join(sums, on=by, how="left", maintain_order="left")
+        tickets.filter(pl.col("day").is_not_null())
+        .join(sums, on="sale", how="left", maintain_order="left")
         .with_columns(pl.col("lines", *MEASURES).fill_null(0))
         .with_columns(
             gross=pl.when(bare).then(pl.col("header_gross").fill_null(0)).otherwise("gross")
@@ -215,16 +270,3 @@ def measured(tickets: pl.DataFrame, lines: pl.DataFrame, by: str = "sale_id") ->
             net=pl.when(bare).then(pl.col("gross")).otherwise("net") - header,
         )
     )
-
-
-def _read(collection: Collection[Document], query: Document, fields: Schema) -> pl.DataFrame:
-    """The columns of `fields`; a value of another type is absent, whole numbers are numbers."""
-    table = find_arrow_all(collection, query, schema=fields, allow_invalid=True, batch_size=20_000)
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
-
-
-def in_schema(rows: Iterable[Document], schema: dict[str, Any]) -> pl.DataFrame:
-    """A small frame from documents."""
-    return pl.DataFrame(list(rows), schema=schema)

@@ -23,10 +23,13 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
+import polars as pl
 from pymongo import DeleteOne, UpdateOne
 from pymongo.database import Database
 
-from erp.aggregates import COLLECTIONS, JOURNAL, STATE, Stamp
+from erp.aggregates import COLLECTIONS, FACTS, JOURNAL, STATE, Stamp
+from erp.facts import MEASURES, measured
+from erp.packed import AFTER_PARTS, unpack
 
 log = logging.getLogger("erp.snapshots")
 
@@ -84,6 +87,31 @@ def read(
     else:
         log.warning("%s changes faster than it can be read", collection)
     return [found[key] for key in sorted(found)]
+
+
+def read_facts(
+    database: Database[Document], first: str | None = None, last: str | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The tickets and lines of one round from the day `first` to the day `last`, both included.
+
+    Their columns are described at the end of erp.aggregates.
+    """
+    last_part = (last or "9999-12-31") + AFTER_PARTS
+    tickets, lines = unpack(read(database, FACTS, first=first, last=last_part))
+    sales = measured(tickets, lines).select(
+        "sale",
+        "sale_id",
+        "day",
+        (pl.col("day").dt.weekday() - 1).alias("weekday"),
+        (pl.col("minute") // 60).cast(pl.Int8).alias("hour"),
+        pl.col("store_id", "payment_type", "customer_id").cast(pl.Categorical),
+        pl.col("lines").cast(pl.Int32),
+        *MEASURES[:3],
+        "header_discount",
+        "net",
+        "tax",
+    )
+    return sales, lines.drop("line_n")
 
 
 def _range(first: str | None, last: str | None) -> Document:
@@ -204,9 +232,8 @@ def _swap(database: Database[Document]) -> None:
 def _entries(changes: Changes) -> Iterator[Document]:
     for name, documents in changes.items():
         for key, fields in documents.items():
-            if fields is not None:
-                fields = {field: value for field, value in fields.items() if field != "_id"}
-            yield {"_id": f"{name}:{key}", "collection": name, "key": key, "fields": fields}
+            given = None if fields is None else {f: v for f, v in fields.items() if f != "_id"}
+            yield {"_id": f"{name}:{key}", "collection": name, "key": key, "fields": given}
 
 
 def _apply(database: Database[Document]) -> None:
