@@ -51,6 +51,7 @@ def up(stack: Stack, settings: Mapping[str, str]) -> None:
         else:
             _refuse_user_name(stack, wanted, settings)
             stack.start(wanted)
+            _tell_other_backend(stack)
             _write_environment(stack)
 
 
@@ -139,6 +140,12 @@ def _refuse_user_name(stack: Stack, wanted: list[Server], settings: Mapping[str,
             "MONGO_URI names a user, and the MongoDB of the local stack has none: "
             "leave MONGO_URI unset (`up` says where it is), or run with STACK=docker"
         )
+
+
+def _tell_other_backend(stack: Stack) -> None:
+    asked = "in memory" if stack.mongo_backend == "memory" else "on file"
+    if stack.mongo.process and stack.keeps(stack.mongo) != asked:
+        log.info("MongoDB runs already, not %s: `make down` first to change that", asked)
 
 
 def _write_environment(stack: Stack) -> None:

@@ -18,7 +18,7 @@ import psutil
 from local_stack.errors import StackError
 
 LOOPBACK = "127.0.0.1"
-START_SECONDS = 60  # bound on a server's first answer
+START_SECONDS = 120  # bound on a server's first answer
 STOP_SECONDS = 30  # bound on a server's orderly end, after which it is killed
 
 

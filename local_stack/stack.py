@@ -63,7 +63,8 @@ class Stack:
     Args:
         run_dir: folder of everything that this stack writes; made if missing.
         kafka_port, controller_port, mongo_port: where they listen on 127.0.0.1.
-        mongo_backend: "memory" is fast and forgets; "file" keeps its data over a restart.
+        mongo_backend: "memory" is fast and forgets, and Kafka with it; "file" keeps the data over
+            a restart, but for the last second of writes before a crash.
         mongo_heap: the wire server's -Xmx.
         detached: True lets both servers outlive the process that starts them; False ends them
             with it, however it ends.
@@ -147,8 +148,12 @@ class Stack:
         for file in (self._stamp, self._properties, self.kafka.log, self.mongo.log):
             file.unlink(missing_ok=True)
 
+    def status(self) -> dict[str, str]:
+        """Each server's name to its state: running, frozen or stopped."""
+        return {server.name: server.state for server in self.servers}
+
     def keeps(self, server: Server) -> str:
-        """What becomes of a running server's data when it stops."""
+        """Where a running server has its data: "in memory" or "on file"."""
         words = " ".join(server.process.cmdline()) if server.process else ""
         in_memory = STORE_FILE not in words if server is self.mongo else self._kafka_forgets
         return "in memory" if in_memory else "on file"
