@@ -9,7 +9,7 @@ import csv
 import io
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -58,10 +58,13 @@ class Block:
         return self.frame.height + len(self.faults)
 
 
-def read_blocks(file: CsvFile, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+def read_blocks(
+    file: CsvFile, skip_plain: Collection[str] = (), block_bytes: int = BLOCK_BYTES
+) -> Iterator[Block]:
     """The rows of `file` in order, about `block_bytes` of text at once.
 
-    The blocks are the same each time that the same file is read.
+    The blocks are the same each time that the same file is read. Columns named in `skip_plain`
+    are left out of blocks of plain text, which saves time.
     """
     lines = _Lines(file)
     while True:
@@ -69,7 +72,7 @@ def read_blocks(file: CsvFile, block_bytes: int = BLOCK_BYTES) -> Iterator[Block
         text = lines.take(block_bytes)
         if not text and not lines.faults:
             return
-        block = _parse_plain(file, text, first_line)
+        block = _parse_plain(file, text, first_line, skip_plain)
         if block is None:
             block = _parse_quoted(file, text, first_line, lines)
         block.faults += lines.faults
@@ -132,7 +135,9 @@ class _Lines:
             return b""
 
 
-def _parse_plain(file: CsvFile, text: bytes, first_line: int) -> Block | None:
+def _parse_plain(
+    file: CsvFile, text: bytes, first_line: int, skip: Collection[str]
+) -> Block | None:
     """The block split by polars, or None when it holds what needs the csv module."""
     if any(mark in text for mark in (b'"', b"\0", _LINE_MARK.encode())):
         return None
@@ -140,59 +145,80 @@ def _parse_plain(file: CsvFile, text: bytes, first_line: int) -> Block | None:
         return None
     if file.encoding != UTF8 and "\ufffd".encode() in text:
         return None
-    try:
-        text.decode()
-    except UnicodeDecodeError:
+    if not text.isascii():
+        try:
+            text.decode()
+        except UnicodeDecodeError:
+            return None
+    wanted = [
+        number
+        for number, name in enumerate(file.columns)
+        if name in file.table.columns and name not in skip
+    ]
+    block = _parse_even(file, text, first_line, wanted)
+    return block or _parse_ragged(file, text, first_line, wanted)
+
+
+def _parse_even(file: CsvFile, text: bytes, first_line: int, wanted: list[int]) -> Block | None:
+    """Plain text in which each line has as many fields as the header, or None."""
+    lines = text.count(b"\n") + (not text.endswith(b"\n"))
+    separators = len(file.columns) - 1
+    if not separators or text.count(file.separator.encode()) != separators * lines:
         return None
+    try:  # a line too short means another too long, which polars refuses
+        table = _split(text, file.separator, len(file.columns), wanted)
+    except (pl.exceptions.ComputeError, pl.exceptions.SchemaError):
+        return None
+    if table.height != lines:
+        return None
+    numbers = pl.int_range(first_line, first_line + lines, eager=True)
+    return Block(_named(file, numbers, table, wanted))
+
+
+def _parse_ragged(file: CsvFile, text: bytes, first_line: int, wanted: list[int]) -> Block:
+    """Plain text, line by line: blank ones are left out, uneven ones are faults."""
     if not text:
         return Block(_frame(file, [], []))
-    lines = _split(text, ["text"], _LINE_MARK)["text"]
-    numbers = pl.Series(LINE, range(first_line, first_line + len(lines)), pl.Int64)
-    separators = lines.str.count_matches(file.separator, literal=True)
-    expected = len(file.columns) - 1
-    whole = (separators == expected) & (lines != "")
-    faults = []
-    if not whole.all():
-        ragged = (separators != expected) & (lines != "")
-        faults = [
-            Fault(line, "", value[:200], _ragged(count, expected))
-            for line, value, count in zip(
-                numbers.filter(ragged),
-                lines.filter(ragged),
-                separators.filter(ragged),
-                strict=True,
-            )
-        ]
-        numbers, kept = numbers.filter(whole), lines.filter(whole)
-        if kept.is_empty():
-            return Block(_frame(file, [], []), faults)
-        text = "\n".join(kept).encode()
-    names = [f"{position}" for position in range(len(file.columns))]
-    table = _split(text, names, file.separator, empty_string_is_null=True)
-    wanted = {
-        name: table[f"{position}"]
-        for position, name in enumerate(file.columns)
-        if name in file.table.columns
-    }
-    return Block(pl.DataFrame({LINE: numbers, **wanted}), faults)
+    lines = _split(text, _LINE_MARK, 1, [0], empty_string_is_null=False).to_series()
+    table = pl.DataFrame(
+        {
+            LINE: range(first_line, first_line + len(lines)),
+            "text": lines,
+            "extra": lines.str.count_matches(file.separator, literal=True).cast(pl.Int64)
+            - (len(file.columns) - 1),
+        }
+    ).filter(pl.col("text") != "")
+    faults = [
+        Fault(line, "", value[:200], "too_few_fields" if extra < 0 else "too_many_fields")
+        for line, value, extra in table.filter(pl.col("extra") != 0).iter_rows()
+    ]
+    whole = table.filter(pl.col("extra") == 0)
+    if whole.is_empty():
+        return Block(_frame(file, [], []), faults)
+    even = "\n".join(whole["text"]).encode()
+    table = _split(even, file.separator, len(file.columns), wanted)
+    return Block(_named(file, whole[LINE], table, wanted), faults)
+
+
+def _named(file: CsvFile, lines: pl.Series, table: pl.DataFrame, wanted: list[int]) -> pl.DataFrame:
+    """The columns under their names, with the line of each row."""
+    columns = zip(wanted, table.iter_columns(), strict=True)
+    return pl.DataFrame({LINE: lines, **{file.columns[number]: text for number, text in columns}})
 
 
 def _split(
-    text: bytes, names: list[str], separator: str, empty_string_is_null: bool = False
+    text: bytes, separator: str, columns: int, wanted: list[int], empty_string_is_null: bool = True
 ) -> pl.DataFrame:
-    """Text without quotes as columns."""
+    """The wanted ones of so many columns of text without quotes, in the order of the file."""
     return pl.read_csv(
         text,
         has_header=False,
-        schema=dict.fromkeys(names, pl.String()),
+        schema={f"column_{number}": pl.String() for number in range(columns)},
+        columns=wanted,
         separator=separator,
         quote_char=None,
         empty_string_is_null=empty_string_is_null,
     )
-
-
-def _ragged(count: int, expected: int) -> str:
-    return "too_few_fields" if count < expected else "too_many_fields"
 
 
 class _Record:
@@ -272,7 +298,8 @@ def _quoting(error: csv.Error) -> str:
 def _unreadable(file: CsvFile, line: int, row: list[str]) -> Fault | None:
     if len(row) != len(file.columns):
         value = file.separator.join(row)
-        return Fault(line, "", shown(value), _ragged(len(row), len(file.columns)))
+        reason = "too_few_fields" if len(row) < len(file.columns) else "too_many_fields"
+        return Fault(line, "", shown(value), reason)
     for name, value in zip(file.columns, row, strict=True):
         if "\0" in value:
             return Fault(line, name, shown(value), "nul_byte")

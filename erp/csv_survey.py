@@ -65,11 +65,14 @@ def survey(
     """
     numbers = [name for name, kind in kinds(file.table).items() if kind in (int, float)]
     dates = [name for name, kind in kinds(file.table).items() if kind is datetime]
+    # a field of plain text cannot hold the comma that separates it from the next
+    needed = {*file.table.natural_key, *dates, *(numbers if file.separator != "," else ())}
+    skipped = set(file.table.columns) - needed
     evidence = _Evidence()
     rows = 0
     with tempfile.TemporaryDirectory(prefix="erp-survey-") as folder:
         buckets = _Buckets(Path(folder))
-        for block in read_blocks(file):
+        for block in read_blocks(file, skipped):
             rows += block.rows
             for name in numbers:
                 if name in block.frame.columns:

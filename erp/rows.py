@@ -156,7 +156,9 @@ def _text(text: pl.Series, _forms: Forms, _name: str) -> Cast:
 
 
 def _blank(text: pl.Series, reasons: pl.Series | None) -> pl.Series | None:
-    blank = text.is_null() | (text.str.strip_chars() == "")
+    if text.is_empty() or (text.null_count() == 0 and text.min() > " "):  # none begins with a blank
+        return reasons
+    blank = text.is_null() | (text.str.strip_chars(" \t\r\n") == "")
     if not blank.any():
         return reasons
     missing = pl.select(pl.when(blank).then(pl.lit("missing_value"))).to_series()
