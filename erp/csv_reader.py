@@ -87,6 +87,7 @@ class _Lines:
     def __init__(self, file: CsvFile) -> None:
         raw = open_bytes(file.path)
         self._on_disk = getattr(raw, "fileobj", None) or raw
+        self._size = file.size()
         if file.encoding == UTF8 and not file.bare_returns:
             self._read: Callable[[int], bytes] = raw.read
             self._readline: Callable[[int], bytes] = raw.readline
@@ -104,7 +105,7 @@ class _Lines:
 
     def byte(self) -> int:
         """How far the file on the disk was read."""
-        return self._on_disk.tell()
+        return self._on_disk.tell() if not self._on_disk.closed else self._size
 
     def take(self, size: int) -> bytes:
         """About `size` bytes of whole lines; empty at the end of the file."""

@@ -16,7 +16,7 @@ import polars as pl
 from erp.contract import Table
 from erp.csv_reader import LINE, Fault, shown
 
-EXACT_INTEGERS = 2**53  # up to here every integer is a double, so that JSON readers agree on it
+LARGEST_INTEGER = 2**53 - 1  # that no reader of JSON rounds
 
 TRUE = ("true", "t", "1", "1.0", "yes", "y", "si", "sí", "s", "verdadero")
 FALSE = ("false", "f", "0", "0.0", "no", "n", "falso")
@@ -217,13 +217,13 @@ def _number(text: pl.Series, forms: Forms) -> Cast:
 
 def _integer(text: pl.Series, forms: Forms, _name: str) -> Cast:
     values = text.cast(pl.Int64, strict=False)
-    if values.null_count() == text.null_count() and (values.abs() <= EXACT_INTEGERS).all():
+    if values.null_count() == text.null_count() and (values.abs() <= LARGEST_INTEGER).all():
         return values, None
     numbers, reasons = _number(text, forms)
     table = pl.DataFrame({"number": numbers}).with_columns(
         value=pl.when(
             (pl.col("number") == pl.col("number").round())
-            & (pl.col("number").abs() <= EXACT_INTEGERS)
+            & (pl.col("number").abs() <= LARGEST_INTEGER)
         )
         .then(pl.col("number"))
         .cast(pl.Int64, strict=False)
