@@ -19,7 +19,6 @@ from pymongo.errors import PyMongoError
 
 from config import Settings
 from erp import (
-    charts,
     contract,
     export,
     history_filters,
@@ -37,7 +36,7 @@ from erp.history_sections import Look
 from erp.sales_history import Facts, View, by_line_key, by_ticket_key
 
 PORT = 8501
-LOOK_AGAIN_SECONDS = 15  # how often an open page asks for a new round
+LOOK_AGAIN_SECONDS = 5  # how often an open page asks for a new round
 READ_SECONDS = 30  # that a read of the database may take
 
 
@@ -55,9 +54,6 @@ def main() -> None:
     settings = Settings.load()
     t, fmt = page.set_up(settings, "history_title", "📈")
     database = page.database(settings, t)
-    if not hasattr(snapshots, "read_facts"):
-        draw_days(database, t, fmt)
-        return
     found, away = newest_round(database)
     if found is None:
         if away:
@@ -81,36 +77,6 @@ def main() -> None:
         st.info(t("history_no_match"), icon=":material/search_off:")
         return
     draw_sections(report, look)
-
-
-def draw_days(database: Database[mongo.Document], t: page.Text, fmt: Formats) -> None:
-    """The key figures and the trend of all days, from daily_sales_summary alone."""
-    page.head(t("history_title"))
-    days = pl.DataFrame(
-        snapshots.read(
-            database, contract.DAILY_SALES, fields=["tickets", "net", "units", "gross", "discount"]
-        )
-    )
-    if days.is_empty():
-        page.stop_with(t, "history_empty")
-    total = days.drop("_id").sum().row(0, named=True)
-    shown = [
-        ("net_sales", fmt.money_short(total["net"])),
-        ("tickets", fmt.number(total["tickets"])),
-        ("average_ticket", fmt.money(total["net"] / total["tickets"])),
-        ("units", fmt.number(total["units"])),
-        ("discount", fmt.percent(total["discount"] / total["gross"])),
-    ]
-    with st.container(key="key-figures"):
-        for column, (key, value) in zip(st.columns(5), shown, strict=True):
-            column.metric(t(key), value, border=True)
-    names = [fmt.day(date.fromisoformat(day)) for day in days["_id"]]
-    hover = [f"{n}: {fmt.money(v)}" for n, v in zip(names, days["net"], strict=True)]
-    figure = charts.trend(
-        days["_id"], days["net"], days["net"].rolling_mean(7), hover,
-        (t("net_sales"), t("moving_day")), names, fmt.separators,
-    )  # fmt: skip
-    page.chart(figure, "trend", t("trend"))
 
 
 def draw_view(report: Report, look: Look, stamp: Stamp, fmt: Formats) -> None:

@@ -199,7 +199,7 @@ def tiles(
     """A treemap: tiles of which the area is the value (above 0, from large to small).
 
     Drawn as bars, because a tile of Plotly's own treemap cannot be clicked in Streamlit; a click
-    gives the id in `customdata`, a tile whose id is None is pale and cannot be chosen.
+    gives the id in `customdata`.
     """
     boxes = squarify(values, *size)
     figure = go.Figure(
@@ -215,13 +215,7 @@ def tiles(
             hovertext=list(hover),
             hovertemplate="%{hovertext}<extra></extra>",
             customdata=[[identifier] for identifier in ids],
-            marker={
-                "color": [
-                    value if identifier is not None else 0
-                    for value, identifier in zip(values, ids, strict=True)
-                ],
-                "line": {"width": 1.5},
-            },
+            marker={"color": list(values), "line": {"width": 1.5}},
         )
     )
     style(figure, separators, height=380)

@@ -2,6 +2,7 @@
 
 from datetime import date, datetime, timedelta
 from math import isfinite
+from string import ascii_uppercase
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -41,7 +42,8 @@ class Formats:
         self.timezone = ZoneInfo(timezone)
         symbols = self.locale.number_symbols["latn"]
         self.separators = symbols["decimal"] + symbols["group"]  # as Plotly's layout.separators
-        self.symbol = numbers.get_currency_symbol(currency, self.locale)
+        symbol = numbers.get_currency_symbol(currency, self.locale)
+        self.symbol = symbol.strip(ascii_uppercase) or symbol  # $ of US$: there is one currency
         order = {"d": "DD/MM/YYYY", "M": "MM/DD/YYYY"}
         first = self.locale.date_formats["short"].pattern[0]
         self.date_picker = order.get(first, "YYYY/MM/DD")  # of st.date_input
@@ -71,18 +73,11 @@ class Formats:
             return MISSING
         if abs(value) < 1_000:
             return self.money(value)
-        if abs(value) < 1_000_000:
-            return numbers.format_currency(
-                round(value), self.currency, locale=self.locale, currency_digits=False,
-                format=self.locale.currency_formats["standard"].pattern.replace(".00", ""),
-            )  # fmt: skip
-        before = self.locale.currency_formats["standard"].pattern.startswith("¤")
+        size = abs(value)
+        words = self.number(round(size)) if size < 1_000_000 else self.short(size, 2)
         sign = "-" if value < 0 else ""
-        return (
-            f"{sign}{self.symbol}{self.short(abs(value), 2)}"
-            if before
-            else (f"{self.short(value, 2)} {self.symbol}")
-        )
+        before = self.locale.currency_formats["standard"].pattern.startswith("¤")
+        return f"{sign}{self.symbol}{words}" if before else f"{sign}{words} {self.symbol}"
 
     def percent(self, ratio: Number, digits: int = 1) -> str:
         """A ratio, 0.123 as `12,3 %`."""

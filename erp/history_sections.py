@@ -1,6 +1,6 @@
 """The parts of the history page: what is drawn of a Report, and what a click on it does."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -212,14 +212,12 @@ def categories(report: Report, look: Look) -> None:
     """Categories as tiles, or the subcategories of the one that is chosen."""
     t, chosen = look.t, report.view.categories
     if len(chosen) == 1:
-        st.subheader(t("subcategory_tiles"))
-        st.caption(page.plain(history_filters.shown(chosen[0], t)))
-        _tiles(report.subcategories, "subcategory", True, look)
+        name = page.plain(history_filters.shown(chosen[0], t))
+        st.subheader(f"{t('subcategory_tiles')}: {name}")
+        _tiles(report.subcategories, "subcategory", look)
     else:
         st.subheader(t("category_tiles"))
-        number = look.fmt.number(report.categories.height)
-        st.caption(f"{number} · {t('click_note')}")
-        _tiles(report.categories, "category", False, look)
+        _tiles(report.categories, "category", look)
 
 
 def payments(report: Report, look: Look) -> None:
@@ -229,30 +227,38 @@ def payments(report: Report, look: Look) -> None:
     _ranking(frame, "payment_type", names, "payments", "payment_split", look)
 
 
-def _tiles(frame: pl.DataFrame, key: str, inside: bool, look: Look) -> None:
+def _tiles(frame: pl.DataFrame, key: str, look: Look) -> None:
+    """The largest as tiles; a click on a category narrows the page to it."""
     t, fmt = look.t, look.fmt
-    positive = frame.filter(pl.col("net") > 0)
-    if positive.is_empty():
+    clickable = key == "category"
+    top = frame.filter(pl.col("net") > 0).head(TILES)
+    if top.is_empty():
         st.info(t("history_no_match"))
         return
-    top, rest = positive.head(TILES), positive.slice(TILES)
-    total = positive["net"].sum()
+    total = frame["net"].sum()
+    words = t(
+        "tiles_note",
+        shown=top.height,
+        total=fmt.number(frame.height),
+        share=fmt.percent(top["net"].sum() / total if total > 0 else None),
+    )
+    st.caption(f"{words} · {t('click_note')}" if clickable else words)
     names = [history_filters.shown(each, t) for each in top[key]]
     hover = [
-        _hover(name, row | {"share": row["net"] / total}, look)
+        _hover(name, row | {"share": row["net"] / total if total > 0 else None}, look)
         for name, row in zip(names, top.rows(named=True), strict=True)
     ]
-    values, ids = top["net"].to_list(), top[key].to_list()
-    if rest.height:
-        names.append(t("others", count=fmt.number(rest.height)))
-        values.append(rest["net"].sum())
-        hover.append(f"<b>{names[-1]}</b><br>{t('net_sales')}: {fmt.money(values[-1])}")
-        ids.append(None)
-    figure = charts.tiles(names, values, hover, ids, fmt.separators)
+    figure = charts.tiles(names, top["net"], hover, top[key], fmt.separators)
+
+    def narrow(category: str) -> None:
+        history_filters.toggle("categories", category)
+
     with st.container(key="chart-categories"):
-        click: Callable[[str], None] = lambda i: history_filters.toggle("categories", i)  # noqa: E731
         page.chart(
-            figure, f"categories-{look.version}", t("category_tiles"), None if inside else click
+            figure,
+            f"categories-{look.version}",
+            t("category_tiles"),
+            narrow if clickable else None,
         )
 
 

@@ -93,7 +93,10 @@ TEXTS: dict[str, dict[str, str]] = {
     },
     "category_tiles": {"es": "Categorías", "en": "Categories"},
     "subcategory_tiles": {"es": "Subcategorías", "en": "Subcategories"},
-    "others": {"es": "Las demás ({count})", "en": "The others ({count})"},
+    "tiles_note": {
+        "es": "Las {shown} mayores de {total}: {share} de las ventas",
+        "en": "The largest {shown} of {total}: {share} of the sales",
+    },
     "top_products": {"es": "Productos que más venden", "en": "Best-selling products"},
     "payment_split": {"es": "Formas de pago", "en": "Payment types"},
     "week_heat": {"es": "Cuándo se compra", "en": "When people buy"},

@@ -53,6 +53,7 @@ def test_short_money_keeps_its_size(spanish: Formats, english: Formats) -> None:
     assert "-$4.58M" == english.money_short(-4576223.98)
     assert "853.361 €" == plain(spanish.money_short(853360.8))
     assert "$853,361" == english.money_short(853360.8)
+    assert "853.361 $" == plain(Formats("es", "USD", "UTC").money_short(853360.8))
     assert "999,99 €" == plain(spanish.money_short(999.99))
 
 
