@@ -7,7 +7,7 @@ and recommendations. Writes nothing. People watch it while the sink (erp_kafka_t
     streamlit run erp_dashboard_dinamico.py --server.port 8502
 """
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -179,19 +179,22 @@ def _choose_period(t: page.Text, fmt: Formats, now: datetime) -> Period:
         return Period("minutes", int(minutes))
     if kind != "range":
         return Period(kind)
-    start = st.session_state.get("from") or datetime.combine(now.date(), time())
-    end = st.session_state.get("to") or now.replace(tzinfo=None, second=0, microsecond=0)
-    left, right = side.columns(2)
-    picker = {"format": fmt.date_picker}
-    start_day = left.date_input(t("live_from"), start.date(), key="from_day", **picker)
-    start_time = right.time_input(t("live_from_time"), start.time(), key="from_time")
-    end_day = left.date_input(t("live_to"), end.date(), key="to_day", **picker)
-    end_time = right.time_input(t("live_to_time"), end.time(), key="to_time")
-    period = Period(
-        "range",
-        start=datetime.combine(start_day, start_time),
-        end=datetime.combine(end_day, end_time) + timedelta(seconds=59),
-    )
+    today = now.replace(tzinfo=None, second=0, microsecond=0)
+    if st.session_state.get("from") is None:
+        st.session_state["from"] = today.replace(hour=0, minute=0)
+    if st.session_state.get("to") is None:
+        st.session_state["to"] = today
+    picker = {
+        "value": None,
+        "required": True,
+        "format": fmt.date_picker,
+        "step": 300,
+        "min_value": "1970-01-01 00:00",
+        "max_value": "2200-01-01 00:00",
+    }
+    start = side.datetime_input(t("live_from"), key="from", **picker)
+    end = side.datetime_input(t("live_to"), key="to", **picker)
+    period = Period("range", start=start, end=end + timedelta(seconds=59))
     if live_view.too_long(period):
         side.info(t("live_too_long"), icon=":material/info:")
     return period
@@ -337,7 +340,7 @@ def _status(
         if is_away:
             st.badge(t("live_away_short"), icon=":material/power_off:", color="red")
         elif every is None:
-            st.badge(t("live_pause"), icon=":material/pause:", color="gray")
+            st.badge(t("live_paused"), icon=":material/pause:", color="gray")
         else:
             st.badge(t("live_on"), icon=":material/sensors:", color="green")
         if abs((read_at - moment).total_seconds()) > 86_400:
@@ -354,11 +357,11 @@ def _key_figures(t: page.Text, fmt: Formats, view: View) -> None:
     now, before = view.today, view.before
     per_ticket = [x.lines / x.tickets if x.tickets else None for x in (now, before)]
     figures = [
-        ("live_sales_amount", now.amount, before.amount, fmt.money),
-        ("live_tickets", now.tickets, before.tickets, fmt.number),
-        ("live_average", now.average, before.average, fmt.money),
-        ("live_customers", now.customers, before.customers, fmt.number),
-        ("live_lines", *per_ticket, partial(fmt.number, digits=1)),
+        ("live_sales_amount", now.amount, before.amount, fmt.money, fmt.money_short),
+        ("live_tickets", now.tickets, before.tickets, fmt.number, fmt.number),
+        ("live_average", now.average, before.average, fmt.money, fmt.money),
+        ("live_customers", now.customers, before.customers, fmt.number, fmt.number),
+        ("live_lines", *per_ticket, *[partial(fmt.number, digits=1)] * 2),
     ]
     st.caption(
         t(
@@ -369,19 +372,17 @@ def _key_figures(t: page.Text, fmt: Formats, view: View) -> None:
             before=fmt.day(fmt.local(view.before_window.end).date()),
         )
     )
-    with st.container(horizontal=True, gap="small"):
-        for name, value, base, write in figures:
+    with st.grid("auto", min_column_width=170):
+        for name, value, base, write, write_short in figures:
             change = live_view.change(value, base)
             st.metric(
                 t(name),
                 write(value),
                 fmt.change(change) if change is not None else None,
-                delta_description=t("live_before", value=write(base))
-                if change is not None
-                else None,
+                delta_description=write_short(base) if change is not None else None,
+                help=t("live_before", value=write(base)),
                 delta_color="off" if change == 0 else "normal",
                 border=True,
-                width=210,
             )
 
 
@@ -436,7 +437,7 @@ def _by_hour(t: page.Text, fmt: Formats, view: View, zone: ZoneInfo, measure: An
             f"{charts.full(name)}<br>{label}<br><b>{write(value)}</b>"
             for label, value in zip(labels, values, strict=True)
         ]
-    return live_charts.stacked(labels, series, hover, grey, fmt.separators)
+    return live_charts.stacked(hours, series, hover, grey, fmt.day_month, fmt.separators)
 
 
 def _rate(t: page.Text, fmt: Formats, view: View, zone: ZoneInfo) -> Any:
@@ -447,7 +448,7 @@ def _rate(t: page.Text, fmt: Formats, view: View, zone: ZoneInfo) -> Any:
         f"{label}<br><b>{t('live_rate_point', n=fmt.number(rate, digits=2))}</b>"
         for label, rate in zip(labels, rates, strict=True)
     ]
-    return live_charts.rate(labels, rates, hover, fmt.separators)
+    return live_charts.rate(moments, rates, hover, fmt.day_month, fmt.separators)
 
 
 def _slot_label(fmt: Formats, moment: datetime, with_day: bool) -> str:

@@ -8,10 +8,9 @@ cards and the figures need. Writes nothing. Run it beside reco_service_stream.py
     streamlit run print_recommendations_consumer.py --server.port 8503
 """
 
-import time
 import unicodedata
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -33,8 +32,9 @@ from erp.recommendation_views import debug, model
 
 PORT = 8503
 INTERVALS = [5, 10, 30, 60]  # seconds between two refreshes
-CARDS = 12  # on one page
+CARDS = 8  # on one page
 ANSWER_SECONDS = 5  # for MongoDB to answer
+FOLLOW_UP_SECONDS = 30  # for it to tell what was bought later
 PATIENCE_SECONDS = 8  # for the first reading, before the page says that there is nothing
 NAMES_KEPT = 20_000  # customers whose names are remembered
 
@@ -99,10 +99,12 @@ def _connect(settings: Settings) -> Database:
     return _connections[place]
 
 
-def _ask(settings: Settings, question: Any, *arguments: Any) -> Any:
+def _ask(
+    settings: Settings, question: Any, *arguments: Any, seconds: float = ANSWER_SECONDS
+) -> Any:
     """The answer of a function of the database, or None while MongoDB is away."""
     try:
-        with pymongo.timeout(ANSWER_SECONDS):
+        with pymongo.timeout(seconds):
             return question(_connect(settings), *arguments)
     except Failure:
         return None
@@ -133,12 +135,12 @@ def _catalogue_size(topic: str, _settings: Settings) -> int | None:
     return _ask(_settings, lookups.active_products)
 
 
-@st.cache_data(ttl=60, max_entries=4, show_spinner=False)
+@st.cache_data(ttl=120, max_entries=4, show_spinner=False)
 def _followed(
     topic: str, _settings: Settings, _found: Sequence[Recommendation]
 ) -> list[FollowUp] | None:
     del topic
-    return _ask(_settings, follow_up, _found)
+    return _ask(_settings, follow_up, _found, seconds=FOLLOW_UP_SECONDS)
 
 
 # --- what the reader chooses -----------------------------------------------------------------
@@ -262,7 +264,8 @@ def _refresh(settings: Settings, t: page.Text, fmt: Formats, feed: Feed, every: 
         topic = settings.topic_prefix + contract.RECOMMENDATIONS
         size = _catalogue_size(topic, settings)
         if found:
-            followed = _followed(topic, settings, state.recommendations)
+            with st.spinner(t("reco_reading")):
+                followed = _followed(topic, settings, state.recommendations)
             model(t, fmt, found, size, _only(followed, found))
         else:
             st.info(t("reco_no_match"), icon=":material/search_off:")
@@ -324,8 +327,9 @@ def _status(
     parts = [t("reco_held", n=fmt.number(len(state.recommendations)))]
     if len(found) != len(state.recommendations):
         parts.append(t("reco_matching", n=fmt.number(len(found))))
-    if state.last_read is not None:
-        parts.append(t("reco_last", ago=fmt.ago(time.time() - state.last_read)))
+    if state.recommendations:
+        since = datetime.now(UTC) - state.recommendations[0].created_at
+        parts.append(t("reco_last", ago=fmt.ago(since.total_seconds())))
     badges = {
         "kafka": (":material/sensors:", "green"),
         "mongo": (":material/database:", "orange"),

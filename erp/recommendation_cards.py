@@ -102,7 +102,7 @@ def _basket(t: Text, fmt: Formats, basket: Sequence[BasketProduct]) -> str:
     lines = "".join(
         '<div class="reco-line">'
         f'<span class="reco-name" title="{escape(_name(p))}"><bdi>{escape(_name(p))}</bdi></span>'
-        f"<span>{escape(fmt.number(p.quantity, 2))} &times; · "
+        f"<span>&times;{escape(fmt.number(p.quantity, 2))} · "
         f"{escape(fmt.money(p.net_amount))}</span>"
         "</div>"
         for p in basket[:LONGEST_BASKET]

@@ -18,9 +18,9 @@ from erp import contract
 from erp.contract import Recommendation
 
 HORIZON = timedelta(days=30)  # after a sale, in which a later purchase counts
-SAMPLE = 400  # recommendations followed up at most
-LATER_SALES = 10  # of one customer followed up at most
-LOOKUP = 200  # _ids in one query
+SAMPLE = 300  # recommendations followed up at most
+LATER_SALES = 5  # of one customer followed up at most
+LOOKUP = 200  # _ids, or customers, in one query
 LONGEST_SALE = 200  # lines of a later sale that are looked at
 
 
@@ -85,6 +85,7 @@ def follow_up(
     Only customers who came back within HORIZON count; the others may yet.
     """
     known = sorted((r for r in recommendations if r.customer_id), key=lambda r: r.timestamp)
+    known = known[: 2 * SAMPLE]  # half of the customers come back, or more
     later = _later_sales(database, known)
     followed = [(r, sales) for r in known if (sales := _after(r, later[r.customer_id]))][:SAMPLE]
     bought = _products_of(database, [sale for _, sales in followed for sale in sales])
@@ -118,10 +119,8 @@ def _later_sales(
     customers = sorted({r.customer_id for r in known if r.customer_id})
     fields = {"_id": 0, "sale_id": 1, "customer_id": 1, "sale_datetime": 1, "items_count": 1}
     for start in range(0, len(customers), LOOKUP):
-        wanted = {"$in": customers[start : start + LOOKUP]}
-        for sale in database[contract.SALES.name].find(
-            {"customer_id": wanted, "sale_datetime": span}, fields
-        ):
+        query = {"sale_datetime": span, "customer_id": {"$in": customers[start : start + LOOKUP]}}
+        for sale in database[contract.SALES.name].find(query, fields):
             sales[sale["customer_id"]].append(sale)
     for of_customer in sales.values():
         of_customer.sort(key=lambda sale: sale["sale_datetime"])

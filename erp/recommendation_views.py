@@ -46,7 +46,7 @@ def _figures(t: page.Text, fmt: Formats, summary: Summary, catalogue: int | None
     distinct = fmt.number(summary.distinct_products)
     median, slow = np.percentile(summary.latency_ms, [50, 95])
     mean = float(summary.confidence.mean()) / 100 if summary.products else None
-    with st.grid("auto", min_column_width=190):
+    with st.grid("auto", min_column_width=150):
         st.metric(t("reco_answers"), fmt.number(summary.answers), border=True)
         st.metric(
             t("reco_mean_confidence"),
@@ -184,14 +184,23 @@ def _histogram(
     alt: str,
 ) -> None:
     """Bars up to the 99th percentile; what lies beyond is counted in the last one."""
-    top = float(np.percentile(values, 99)) or 1.0
-    counts, edges = np.histogram(np.clip(values, 0, top), BINS, (0, top))
+    step = _round_step(float(np.percentile(values, 99)) / BINS)
+    edges = step * np.arange(BINS + 1)
+    counts, _ = np.histogram(np.clip(values, 0, edges[-1]), edges)
     hover = [
         f"{write(low)} – {write(high)}<br><b>{count(int(n))}</b>"
         for low, high, n in zip(edges[:-1], edges[1:], counts, strict=True)
     ]
     labels = [write(low) for low in edges[:-1]]
     page.chart(figures.histogram(labels, counts.tolist(), hover, fmt.separators), key, alt=alt)
+
+
+def _round_step(least: float) -> float:
+    """The smallest of 1, 2, 2.5 and 5 times a power of ten that is not below `least`."""
+    if least <= 0:
+        return 1.0
+    power = 10.0 ** np.floor(np.log10(least))
+    return float(next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= least * 0.999))
 
 
 def _sources(t: page.Text, fmt: Formats, summary: Summary) -> None:

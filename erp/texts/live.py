@@ -19,8 +19,6 @@ TEXTS: dict[str, dict[str, str]] = {
     "live_how_many": {"es": "Minutos", "en": "Minutes"},
     "live_from": {"es": "Desde", "en": "From"},
     "live_to": {"es": "Hasta", "en": "To"},
-    "live_from_time": {"es": "Hora inicial", "en": "Time from"},
-    "live_to_time": {"es": "Hora final", "en": "Time to"},
     "live_too_long": {
         "es": "Se muestran los últimos 7 días del periodo. Para periodos más largos está la página"
         " de histórico.",
@@ -31,10 +29,10 @@ TEXTS: dict[str, dict[str, str]] = {
     "live_least": {"es": "Importe mínimo", "en": "Least amount"},
     "live_most": {"es": "Importe máximo", "en": "Largest amount"},
     "live_any": {"es": "cualquiera", "en": "any"},
-    "live_refreshing": {"es": "Actualización", "en": "Refreshing"},
-    "live_every": {"es": "Cada", "en": "Every"},
+    "live_every": {"es": "Actualizar cada", "en": "Refresh every"},
     "live_seconds": {"es": "{n} s", "en": "{n} s"},
-    "live_pause": {"es": "En pausa", "en": "Paused"},
+    "live_pause": {"es": "Pausar", "en": "Pause"},
+    "live_paused": {"es": "En pausa", "en": "Paused"},
     "live_compare": {"es": "Comparar con", "en": "Compare with"},
     "live_yesterday": {"es": "el día anterior", "en": "the day before"},
     "live_last_week": {"es": "hace 7 días", "en": "7 days before"},
@@ -66,8 +64,7 @@ TEXTS: dict[str, dict[str, str]] = {
     "live_average": {"es": "Ticket medio", "en": "Average ticket"},
     "live_customers": {"es": "Clientes distintos", "en": "Distinct customers"},
     "live_lines": {"es": "Líneas por ticket", "en": "Lines per ticket"},
-    "live_before": {"es": "antes: {value}", "en": "before: {value}"},
-    "live_no_base": {"es": "sin base para comparar", "en": "nothing to compare with"},
+    "live_before": {"es": "Antes: {value}", "en": "Before: {value}"},
     "live_window": {
         "es": "{start} – {end}: {tickets} tickets, {amount}",
         "en": "{start} – {end}: {tickets} tickets, {amount}",

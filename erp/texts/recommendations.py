@@ -56,7 +56,7 @@ TEXTS: dict[str, dict[str, str]] = {
     },
     "reco_held": {"es": "{n} en memoria", "en": "{n} in memory"},
     "reco_matching": {"es": "{n} cumplen los filtros", "en": "{n} match the filters"},
-    "reco_last": {"es": "la última llegó {ago}", "en": "the last one came {ago}"},
+    "reco_last": {"es": "la última se calculó {ago}", "en": "the last one was made {ago}"},
     "reco_found_stored": {
         "es": "Encontradas en MongoDB, anteriores a lo que hay en memoria.",
         "en": "Found in MongoDB, older than what is in memory.",
@@ -64,7 +64,7 @@ TEXTS: dict[str, dict[str, str]] = {
     "reco_page": {"es": "Página {n} de {total}", "en": "Page {n} of {total}"},
     "reco_previous": {"es": "Anterior", "en": "Previous"},
     "reco_next": {"es": "Siguiente", "en": "Next"},
-    "reco_bought": {"es": "Compró {n} productos", "en": "Bought {n} products"},
+    "reco_bought": {"es": "Productos comprados: {n}", "en": "Products bought: {n}"},
     "reco_no_basket": {
         "es": "Las líneas de la venta no llegaron a tiempo.",
         "en": "The lines of the sale did not come in time.",
