@@ -83,9 +83,20 @@ class Settings(BaseSettings):
     startup_timeout_seconds: float = Field(60, ge=0)  # for Kafka and MongoDB to answer at the start
 
     # The model
-    min_support: int = Field(5, ge=1)  # past sales that a pair of products must share
+    min_support: int = Field(2, ge=1)  # past sales that a pair of products must share
     top_sim_per_item: int = Field(100, ge=1)  # neighbours kept of each product
     recency_halflife_months: float = Field(6, gt=0)  # age at which a sale counts half
+    item_exponent: float = Field(0.3, ge=0, le=1)  # 0: chance of the other product, 0.5: cosine
+    size_exponent: float = Field(1.0, ge=0, le=3)  # how much less a line of a big basket counts
+    shrink: float = Field(1.0, ge=0)  # in sales; damps similarities that rest on few
+    personal_weight: float = Field(1.0, ge=0, le=10)  # on the odds of what she bought before
+    personal_halflife_days: float = Field(60, gt=0)  # of a customer's own frequencies
+    popularity_halflife_days: float = Field(30, gt=0)  # of the bestsellers
+    max_per_category: int = Field(0, ge=0)  # recommendations of one category, 0: any number
+    never_recommend: tuple[str, ...] = ()  # ids, names or categories, as JSON: ["POST", "BAGS"]
+    tune_seconds: float = Field(120, gt=0)  # that --tune may take
+    versions_kept: int = Field(3, ge=0)  # older models kept beside the newest
+    trainer_threads: int = Field(2, ge=1)  # at once while training
     top_n: int = Field(5, ge=1, le=100)  # recommendations of each sale
 
     # The sink

@@ -1,0 +1,192 @@
+"""What each customer buys again and again: decayed frequencies, kept fresh as sales arrive.
+
+P(u, i) = decayed baskets of u with i / (decayed baskets of u + 1), at three half-lives: a quarter
+of the given one (what was bought just now), the given one, and four times it (old habits).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+DAY = 86400.0  # seconds
+SCALES = (0.25, 1.0, 4.0)  # of the half-life
+CURRENT = 1  # the scale that is the given half-life itself
+FARTHEST = 200.0  # half-lives ahead of the origin that are told apart
+
+
+@dataclass(frozen=True)
+class HistoryRows:
+    """The frequencies of a batch of baskets' customers.
+
+    indptr : int64 (rows + 1), items : int32 (pairs), ascending within a row,
+    frequencies : float32 (pairs, 3), 0 to 1, baskets : float32 (rows), decayed at the longest.
+    """
+
+    indptr: np.ndarray
+    items: np.ndarray
+    frequencies: np.ndarray
+    baskets: np.ndarray
+
+    def __getitem__(self, rows: np.ndarray) -> HistoryRows:
+        lengths = np.diff(self.indptr)[rows]
+        indptr = np.concatenate(([0], np.cumsum(lengths)))
+        pairs = np.repeat(self.indptr[rows] - indptr[:-1], lengths) + np.arange(indptr[-1])
+        return HistoryRows(indptr, self.items[pairs], self.frequencies[pairs], self.baskets[rows])
+
+
+def rows_before(baskets, sales: np.ndarray, half_life_days: float) -> HistoryRows:
+    """For each of the given sales, its customer's frequencies just before it.
+
+    Parameters
+    ----------
+    baskets : Baskets, in time order
+    sales : int (rows), places in `baskets`
+    """
+    order = np.argsort(baskets.customers, kind="stable")  # by customer, then time
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    sorted_customers = baskets.customers[order]
+    start = np.searchsorted(sorted_customers, baskets.customers[sales], side="left")
+    lengths = np.where(baskets.customers[sales] < 0, 0, place[sales] - start)
+    indptr = np.concatenate(([0], np.cumsum(lengths)))
+    earlier = order[np.repeat(start - indptr[:-1], lengths) + np.arange(indptr[-1])]
+    age = (np.repeat(baskets.times[sales], lengths) - baskets.times[earlier]) / DAY
+    held = sp.csr_matrix(
+        (np.ones(len(baskets.items), np.float32), baskets.items, baskets.indptr),
+        shape=(len(baskets), len(baskets.item_ids)),
+    )
+    frequencies, total = [], None
+    for scale in SCALES:
+        weight = 2.0 ** (-np.minimum(age / (half_life_days * scale), FARTHEST / 2))
+        weight = weight.astype(np.float32)
+        decay = sp.csr_matrix((weight, earlier, indptr), shape=(len(sales), len(baskets)))
+        total = np.asarray(decay.sum(axis=1)).ravel()
+        sums = decay @ held
+        sums.sort_indices()
+        frequencies.append(sums.data / np.repeat(total + 1.0, np.diff(sums.indptr)))
+    return HistoryRows(
+        sums.indptr.astype(np.int64),
+        sums.indices,
+        np.stack(frequencies, axis=1).astype(np.float32),
+        total.astype(np.float32),
+    )
+
+
+class History:
+    """Decayed sums per customer and item; sales can be added one by one.
+
+    A sum is kept as seen from `origin` (seconds since 1970 UTC), so that nothing needs to be
+    renewed as time goes by: at time t it has decayed by 2^(-(t - origin) / half-life).
+
+    Parameters
+    ----------
+    rows : dict customer id -> row of the arrays
+    indptr, items, sums : csr of float32 (pairs, 3), items ascending within a row
+    totals : float32 (customers, 3), decayed baskets
+    max_live : customers whose sums may differ from the arrays; the longest unseen goes first
+    """
+
+    def __init__(self, half_life_days, origin, rows, indptr, items, sums, totals, max_live=100_000):
+        self.half_life_days = float(half_life_days)
+        self.origin = float(origin)
+        self.rows, self.indptr, self.items = rows, indptr, items
+        self.sums, self.totals, self.max_live = sums, totals, max_live
+        self._half_lives = np.array(SCALES) * self.half_life_days * DAY  # seconds
+        self._live: OrderedDict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = OrderedDict()
+
+    def sums_of(self, customer: str | None):
+        """Items, sums (items, 3) and totals (3) of a customer as seen from the origin, or None."""
+        live = self._live.get(customer)
+        if live is not None:
+            return live
+        row = self.rows.get(customer)
+        if row is None:
+            return None
+        lo, hi = self.indptr[row], self.indptr[row + 1]
+        return self.items[lo:hi], self.sums[lo:hi], self.totals[row]
+
+    def add(self, customer: str, items: np.ndarray, time: float, sign: float = 1.0) -> None:
+        """Add one sale of distinct item codes; sign -1 takes it back."""
+        steps = np.minimum((time - self.origin) / self._half_lives, FARTHEST)
+        weight = sign * 2.0 ** np.maximum(steps, -FARTHEST)  # (3,)
+        known = self.sums_of(customer)
+        if known is None:
+            known = (np.zeros(0, np.int32), np.zeros((0, len(SCALES))), np.zeros(len(SCALES)))
+        codes = np.union1d(known[0], items).astype(np.int32)
+        sums = np.zeros((len(codes), len(SCALES)))
+        sums[np.searchsorted(codes, known[0])] = known[1]
+        sums[np.searchsorted(codes, items)] += weight
+        self._live[customer] = (codes, np.maximum(sums, 0), np.maximum(known[2] + weight, 0))
+        self._live.move_to_end(customer)
+        if len(self._live) > self.max_live:
+            self._live.popitem(last=False)
+
+    def batch(self, customers: Sequence[str | None], times: np.ndarray) -> HistoryRows:
+        """The frequencies of the customers at the given times (seconds), one row each."""
+        found = [self.sums_of(customer) if customer is not None else None for customer in customers]
+        lengths = np.array([0 if one is None else len(one[0]) for one in found], np.int64)
+        indptr = np.concatenate(([0], np.cumsum(lengths)))
+        steps = np.clip((times[:, None] - self.origin) / self._half_lives, -FARTHEST, FARTHEST)
+        decay = 2.0**-steps  # (rows, 3)
+        present = [one for one in found if one is not None]
+        if not present:
+            nothing = np.zeros((0, len(SCALES)), np.float32)
+            return HistoryRows(
+                indptr, np.zeros(0, np.int32), nothing, np.zeros(len(found), np.float32)
+            )
+        items = np.concatenate([one[0] for one in present])
+        sums = np.concatenate([one[1] for one in present])
+        totals = np.zeros((len(found), len(SCALES)))
+        totals[[place for place, one in enumerate(found) if one is not None]] = [
+            one[2] for one in present
+        ]
+        totals *= decay
+        factor = (decay / (totals + 1.0)).astype(np.float32)
+        frequencies = np.minimum(sums * np.repeat(factor, lengths, axis=0), 1.0)
+        return HistoryRows(
+            indptr, items, frequencies.astype(np.float32), totals[:, -1].astype(np.float32)
+        )
+
+
+def fit_history(baskets, half_life_days: float, items_kept: int = 500) -> History:
+    """The history of every customer at the end of the data, its `items_kept` heaviest items."""
+    origin = float(baskets.times[-1]) if len(baskets) else 0.0
+    known = np.flatnonzero(baskets.customers >= 0)
+    present, rows = np.unique(baskets.customers[known], return_inverse=True)
+    order = np.argsort(rows, kind="stable")
+    indptr = np.searchsorted(rows[order], np.arange(len(present) + 1))
+    held = sp.csr_matrix(
+        (np.ones(len(baskets.items), np.float32), baskets.items, baskets.indptr),
+        shape=(len(baskets), len(baskets.item_ids)),
+    )
+    age = (origin - baskets.times[known[order]]) / DAY
+    layers, totals = [], []
+    for scale in SCALES:
+        weight = 2.0 ** -np.minimum(age / (half_life_days * scale), FARTHEST / 2)
+        decay = sp.csr_matrix(
+            (weight.astype(np.float32), known[order], indptr), shape=(len(present), len(baskets))
+        )
+        sums = decay @ held
+        sums.sort_indices()
+        layers.append(sums.data)
+        totals.append(np.asarray(decay.sum(axis=1)).ravel())
+    sums_of = np.stack(layers, axis=1)
+    row_of = np.repeat(np.arange(len(present)), np.diff(sums.indptr))
+    heavy = np.lexsort((-sums_of.sum(axis=1), row_of))
+    rank = np.arange(len(heavy)) - sums.indptr[row_of[heavy]]
+    kept = np.sort(heavy[rank < items_kept])
+    counts = np.bincount(row_of[kept], minlength=len(present))
+    return History(
+        half_life_days,
+        origin,
+        {baskets.customer_ids[code]: row for row, code in enumerate(present)},
+        np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
+        sums.indices[kept].astype(np.int32),
+        sums_of[kept].astype(np.float32),
+        np.stack(totals, axis=1).astype(np.float32).reshape(len(present), len(SCALES)),
+    )

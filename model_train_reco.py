@@ -1,0 +1,190 @@
+"""Train the recommender: past sales in, models/item_sim.pkl out.
+
+Reads   the collections sales, sales_items and products of MongoDB, or a folder with sales.csv,
+        sales_items.csv and, for names and categories, products.csv (no server needed then).
+Writes  the model at MODEL_PATH, whole or not at all; the one before stays beside it.
+
+Who runs it, and when: a person or a timer, when a good deal of new sales has come: daily in a
+busy shop. The recommendation service takes the new model over by itself.
+
+    python model_train_reco.py                                # from MongoDB
+    python model_train_reco.py --source csv:csv_out           # from files
+    python model_train_reco.py --show 1082185                 # and what goes with this product
+    python model_train_reco.py --tune --evaluate              # best settings, and how good it is
+    python model_train_reco.py --until 2017-12-01 --output /tmp/november.pkl
+    python model_train_reco.py --rollback                     # back to the model before
+"""
+
+import argparse
+import logging
+import time
+from dataclasses import fields, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from config import Settings
+from erp import artefact, mongo, recommender, training_data, training_mongo
+from erp.catalogue import Catalogue
+from erp.process import Failure, UsageError, argument_parser, run, start_logging
+from erp.recommender import Model, ModelSettings
+
+log = logging.getLogger("erp.trainer")
+
+CSV = "csv:"
+
+
+def flags() -> argparse.Namespace:
+    """What was asked for on the command line."""
+    parser = argument_parser(__doc__)
+    parser.add_argument(
+        "--source", default="mongo", metavar="mongo|csv:PATH", help="where the sales are"
+    )
+    parser.add_argument("--output", type=Path, metavar="PATH", help="the model, if not MODEL_PATH")
+    parser.add_argument("--until", metavar="DATE", help="only sales before this date or time")
+    parser.add_argument("--show", metavar="PRODUCT_ID", help="print what goes with this product")
+    parser.add_argument(
+        "--rollback", action="store_true", help="put the model before in place again, and end"
+    )
+    return parser.parse_args()
+
+
+def main() -> int | None:
+    """Read, train, save, tell."""
+    asked = flags()
+    settings = Settings.load()
+    start_logging("model_train_reco", settings.describe())
+    output = asked.output or settings.model_path
+    console = Console()
+    if asked.rollback:
+        roll_back(output, console)
+        return None
+    started = time.perf_counter()
+    baskets, catalogue = read(asked.source, settings)
+    if asked.until:
+        baskets = baskets.until(moment_of(asked.until, settings.business_timezone))
+        if not len(baskets):
+            raise Failure(f"there is no sale before {asked.until}")
+    log.info("%d sales read in %.1f s", len(baskets), time.perf_counter() - started)
+    started = time.perf_counter()
+    model = recommender.fit_baskets(baskets, catalogue, model_settings(settings))
+    log.info("trained in %.1f s", time.perf_counter() - started)
+    save(model, output, settings.versions_kept)
+    summarise(model, output, console)
+    if asked.show:
+        show(model, asked.show, console)
+    return None
+
+
+def model_settings(settings: Settings) -> ModelSettings:
+    """The fields that model and configuration have in common."""
+    named = {field.name for field in fields(ModelSettings)} & set(type(settings).model_fields)
+    return replace(
+        ModelSettings(threads=settings.trainer_threads),
+        **{name: getattr(settings, name) for name in named},
+    )
+
+
+def read(source: str, settings: Settings) -> tuple[training_data.Baskets, Catalogue]:
+    """The baskets, and the products' catalogue; Failure where there are none."""
+    never = settings.never_recommend
+    if source.startswith(CSV):
+        folder = Path(source.removeprefix(CSV))
+        if not folder.is_dir():
+            raise Failure(f"{folder} is no folder: csv_out/prepare.py fills one")
+        try:
+            baskets = training_data.from_csv(folder, settings.business_timezone)
+            products = training_data.products_from_csv(folder)
+        except training_data.TrainingDataError as error:
+            raise Failure(str(error)) from error
+        where, remedy = folder, "csv_out/prepare.py fills it"
+    elif source == "mongo":
+        uri = settings.mongo_uri.get_secret_value()
+        database = mongo.connect(uri, settings.mongo_database, settings.startup_timeout_seconds)
+        baskets = training_mongo.read_baskets(database)
+        products = training_mongo.read_products(database)
+        where = f"MongoDB's {settings.mongo_database}"
+        remedy = "run erp_simulator_producer.py and erp_kafka_to_mongo.py"
+    else:
+        raise UsageError(f"--source is mongo or csv:PATH, not {source}")
+    if not len(baskets):
+        raise Failure(f"there are no sales with lines in {where}: {remedy}")
+    return baskets, Catalogue.from_products(products, never)
+
+
+def moment_of(text: str, timezone: str) -> float:
+    """Seconds since 1970 UTC; UsageError where it is no time."""
+    try:
+        return training_data.moment(text, timezone)
+    except ValueError:
+        raise UsageError(f"--until is a date or a time such as 2017-12-01, not {text}") from None
+
+
+def save(model: Model, output: Path, kept: int) -> None:
+    """Keep the model before, then put the new one in its place."""
+    try:
+        before = artefact.read(output)
+    except artefact.ArtefactError:
+        before = None
+    try:
+        if before is not None:
+            content, digest = before
+            stamp = content["facts"]["trained_at"].replace("-", "").replace(":", "")
+            artefact.keep_version(output, f"{stamp[:15]}-{digest[:12]}", kept)
+        model.save(output)
+    except OSError as error:
+        raise Failure(f"{output} cannot be written: {error.strerror}") from error
+
+
+def roll_back(output: Path, console: Console) -> None:
+    """The newest kept version becomes the model."""
+    try:
+        came_from = artefact.rollback(output)
+        model = recommender.load(output)
+    except artefact.ArtefactError as error:
+        raise Failure(str(error)) from error
+    console.print(f"{output} is model {model.version} of {model.trained_at} ({came_from.name})")
+
+
+def summarise(model: Model, output: Path, console: Console) -> None:
+    """What the model is made of."""
+    counts = model.counts
+    table = Table("model", model.version, title=str(output))
+    table.add_row("sales", f"{counts['sales']:,} from {' to '.join(model.window)}")
+    table.add_row("products", f"{counts['products']:,}")
+    table.add_row("customers", f"{counts['customers']:,}")
+    table.add_row("similar pairs", f"{len(model.similarity.values):,}")
+    left_out = {
+        "returned": "lines_returned",
+        "without a sale": "lines_without_sale",
+        "invalid": "lines_invalid",
+    }
+    shown = [f"{counts[key]:,} {name}" for name, key in left_out.items() if counts.get(key)]
+    table.add_row("lines", ", ".join([f"{counts['lines']:,} used", *shown]))
+    for name in ("item_exponent", "size_exponent", "shrink", "recency_halflife_months"):
+        table.add_row(name, f"{getattr(model.settings, name):g}")
+    console.print(table)
+
+
+def show(model: Model, product_id: str, console: Console) -> None:
+    """The neighbours of a product by name."""
+    similar = model.similar_items(product_id, 10)
+    name = model.catalogue.get(product_id).name or product_id
+    if not similar:
+        console.print(f"{name}: no product goes with it often enough")
+        return
+    table = Table("product", "name", "category", "similarity", "sales with both", title=name)
+    for one in similar:
+        table.add_row(
+            one["product_id"],
+            one["product_name"],
+            one["category"] or "",
+            f"{one['similarity']:.4f}",
+            str(one["support"]),
+        )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    run(main)
