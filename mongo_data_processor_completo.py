@@ -1,6 +1,6 @@
 """Sum up the sales for the history page: by day, store, product, customer and category.
 
-Reads   mongo sales, sales_items, products, customers
+Reads   mongo sales, sales_items, products, customers, deletions
 Writes  mongo daily_sales_summary, store_analysis, top_products, customer_analysis,
         category_analysis, and behind them daily_sales_facts, processor_state, processor_journal
 Run by  a person or a scheduler, or for good beside the sink; one at a time
@@ -9,26 +9,27 @@ Run by  a person or a scheduler, or for good beside the sink; one at a time
     python mongo_data_processor_completo.py --watch 10    every 10 s, what changed since
 
 What every figure means is written in erp/aggregates.py. Readers see one finished round, also when
-this program is killed. Exit codes: 0 done or stopped; 1 failed; 2 usage or configuration.
+this program is killed. --watch goes on where any earlier run ended, and computes everything anew
+when the numbers of documents do not add up: they came or went without a word of the sink.
+Exit codes: 0 done or stopped; 1 failed; 2 usage or configuration.
 """
 
 import argparse
 import logging
-import resource
-import time
+from contextlib import suppress
 
-import polars as pl
 from pymongo.database import Database
+from pymongo.errors import PyMongoError
 
 from config import Settings
-from erp import contract
-from erp.facts import joined, read_customers, read_items, read_products, read_sales
-from erp.mongo import connect, ensure_indexes
-from erp.process import Stop, argument_parser, run, start_logging
-from erp.rounds import Facts, whole
-from erp.snapshots import finish, now, publish_whole
+from erp import contract, lease
+from erp.catch_up import Memory, Result, catch_up, missing, recall, recompute
+from erp.mongo import Document, connect, ensure_indexes, first_line, is_outage, outlast
+from erp.process import Failure, Stop, argument_parser, run, start_logging
 
 log = logging.getLogger("erp.processor")
+
+QUIET_ROUNDS = 3  # without a change, after which the numbers of documents must add up
 
 
 def main() -> None:
@@ -36,15 +37,24 @@ def main() -> None:
     settings = Settings.load()
     start_logging("mongo_data_processor_completo", settings.describe())
     stop = Stop()
+    zone = settings.business_timezone
     database = connect(
         settings.mongo_uri.get_secret_value(),
         settings.mongo_database,
         settings.startup_timeout_seconds,
     )
-    ensure_indexes(database, [table.name for table in contract.TABLES])
-    recompute(database, settings.business_timezone)
-    while flags.watch is not None and not stop.wait(flags.watch):
-        recompute(database, settings.business_timezone)
+    ensure_indexes(database, [*(table.name for table in contract.TABLES), contract.DELETIONS])
+    lease.hold(database)
+    try:
+        if flags.once:
+            log.info("%s", outlast(lambda: recompute(database, zone), stop.wait, "trying again"))
+        else:
+            watch(database, zone, flags.watch, stop)
+    except PyMongoError as error:
+        raise Failure(f"MongoDB: {first_line(error)}") from None
+    finally:
+        with suppress(PyMongoError):
+            lease.release(database)
 
 
 def parse_flags() -> argparse.Namespace:
@@ -57,44 +67,35 @@ def parse_flags() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def recompute(database: Database, zone: str) -> None:
-    started, computed_at = time.monotonic(), now()
-    state = finish(database)
-    products = read_products(database[contract.PRODUCTS.name], {})
-    customers = read_customers(database[contract.CUSTOMERS.name], {})
-    sales = read_sales(database[contract.SALES.name], {}, zone)
-    facts = Facts(*joined(sales, read_items(database[contract.SALES_ITEMS.name], {}), products))
-    contents, _ = whole(facts, products, customers)
-    stamp = _stamp(facts) | {
-        "round": 1 + (state["round"] if state else 0),
-        "computed_at": computed_at,
-        "checked_at": computed_at,
-        "timezone": zone,
-    }
-    publish_whole(database, contents, stamp, lambda *_: None)
-    log.info(
-        "round %d: all of %d sales and %d lines in %.1f s, peak memory %d MB",
-        stamp["round"],
-        stamp["sales"],
-        stamp["lines"],
-        time.monotonic() - started,
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-    )
+def watch(database: Database[Document], zone: str, seconds: float, stop: Stop) -> None:
+    """A round every so many seconds until told; an outage costs time and nothing else."""
+    memory: Memory | None = None
+    quiet, gap = 0, 0
+    while True:
+        try:
+            lease.hold(database)
+            result = one_round(database, zone, memory)
+            memory = result.memory
+            quiet = quiet + 1 if result.kind == "nothing" else 0
+            if quiet == QUIET_ROUNDS and (found := missing(database)) != gap:
+                log.warning("%+d documents without a word of the sink: all anew", found)
+                memory = recompute(database, zone).memory
+                gap = missing(database)
+        except PyMongoError as error:
+            if not is_outage(error):
+                raise
+            log.warning("MongoDB is away, again in %g s: %s", seconds, first_line(error))
+            memory = None  # it may be ahead of what was written, or behind
+        if stop.wait(seconds):
+            return
 
 
-def _stamp(facts: Facts) -> dict[str, object]:
-    counted = facts.tickets.filter(pl.col("day").is_not_null())
-    newest = counted.sort("time", "sale_id").tail(1).to_dicts()
-    lines = facts.lines.join(counted.select("sale"), on="sale", how="semi").height
-    return {
-        "up_to_sale": newest[0]["sale_id"] if newest else None,
-        "up_to_time": newest[0]["time"] if newest else None,
-        "first_day": str(counted["day"].min()) if newest else None,
-        "last_day": str(counted["day"].max()) if newest else None,
-        "sales": counted.height,
-        "lines": lines,
-        "orphan_lines": facts.lines.height - lines,
-    }
+def one_round(database: Database[Document], zone: str, memory: Memory | None) -> Result:
+    """What changed since the round before, or everything when there is none to go on from."""
+    memory = memory or recall(database, zone)
+    result = catch_up(database, zone, memory) if memory else recompute(database, zone)
+    log.log(logging.DEBUG if result.kind == "nothing" else logging.INFO, "%s", result)
+    return result
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ COLLECTIONS: Final = (
     FACTS,
 )
 
+VERSION: Final = 1  # of the documents; a run that finds another one computes everything anew
 UNKNOWN: Final = ""  # store, payment, category, customer or subcategory that is absent
 TREND_DAYS: Final = 30  # `trend` compares the last 30 days of the data with the 30 before
 RANKED_PRODUCTS: Final = 1_000  # products that have a rank

@@ -192,7 +192,7 @@ def lines_from(items: pl.DataFrame) -> pl.DataFrame:
         .select(
             "sale_id",
             "line_n",
-            pl.col("product_id").fill_null(UNKNOWN),
+            pl.col("product_id").fill_null(UNKNOWN).cast(pl.Categorical),
             units=thousandths(pl.col("quantity")).fill_null(0),
             gross=pl.coalesce(gross, net + off, priced, net),
             discount=off,
@@ -247,8 +247,20 @@ def joined(
     return pl.concat([tickets, unknown], how="diagonal"), lines.select(list(LINES))
 
 
+def numbered(sales: pl.DataFrame, lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The ticket frame and the line frame of sales and of lines that have a `sale_id`."""
+    headless = (
+        lines.select(pl.col("sale_id").unique().sort())
+        .join(sales, on="sale_id", how="anti")
+        .select("sale_id")
+    )
+    tickets = pl.concat([sales, headless], how="diagonal").with_row_index("sale")
+    placed = lines.join(tickets.select("sale_id", "sale"), on="sale_id")
+    return tickets.select(list(TICKETS)), placed.select(list(LINES))
+
+
 def _compact(lines: pl.DataFrame) -> pl.DataFrame:
-    return lines.select("sale", "line_n", pl.col("product_id").cast(pl.Categorical), *MEASURES)
+    return lines.select("sale", "line_n", "product_id", *MEASURES)
 
 
 def measured(tickets: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:

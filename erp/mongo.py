@@ -40,12 +40,20 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("sale_datetime", DESCENDING)]),
         IndexModel([("store_id", ASCENDING), ("sale_datetime", DESCENDING)]),
         IndexModel([("customer_id", ASCENDING), ("sale_datetime", DESCENDING)]),
+        IndexModel([("stored_at", ASCENDING)]),
     ],
     contract.SALES_ITEMS.name: [
         IndexModel([("sale_id", ASCENDING)]),
         IndexModel([("product_id", ASCENDING)]),
+        IndexModel([("stored_at", ASCENDING)]),
     ],
-    contract.PRODUCTS.name: [IndexModel([("category", ASCENDING)])],
+    contract.PRODUCTS.name: [
+        IndexModel([("category", ASCENDING)]),
+        IndexModel([("stored_at", ASCENDING)]),
+    ],
+    contract.CUSTOMERS.name: [IndexModel([("stored_at", ASCENDING)])],
+    contract.DELETIONS: [IndexModel([("stored_at", ASCENDING)])],
+    contract.TOP_PRODUCTS: [IndexModel([("revenue", DESCENDING)])],
     contract.RECOMMENDATIONS: [
         IndexModel([("timestamp", DESCENDING)]),
         IndexModel([("customer_id", ASCENDING), ("timestamp", DESCENDING)]),

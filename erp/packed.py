@@ -63,20 +63,28 @@ def _to_bytes(frame: pl.DataFrame) -> bytes:
 
 def unpack(documents: Iterable[Document]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The ticket frame and the line frame of these documents, `sale` counted through."""
-    tickets = [pl.DataFrame(schema=TICKETS)]
-    lines = [pl.DataFrame(schema=LINES)]
+    tickets, lines = [pl.DataFrame(schema=TICKETS)], [pl.DataFrame(schema=LINES)]
     offset = 0
     for document in documents:
-        name = document["_id"].partition("/")[0]
-        day = None if name == ORPHANS else name
-        sales = pl.read_ipc(BytesIO(document["sales"])).with_row_index("sale", offset=offset)
-        tickets.append(
-            sales.with_columns(day=pl.lit(day).str.to_date("%Y-%m-%d")).select(list(TICKETS))
-        )
+        tickets.append(_unpack_tickets(document, offset))
         lines.append(
             pl.read_ipc(BytesIO(document["lines"]))
             .with_columns(pl.col("sale") + pl.lit(offset, dtype=pl.UInt32))
             .cast(LINES)
         )
-        offset += sales.height
+        offset += tickets[-1].height
     return pl.concat(tickets), pl.concat(lines)
+
+
+def unpack_tickets(documents: Iterable[Document]) -> pl.DataFrame:
+    """The ticket frame of these documents alone; `sale` means nothing in it."""
+    empty = pl.DataFrame(schema=TICKETS)
+    return pl.concat([empty, *(_unpack_tickets(document, 0) for document in documents)])
+
+
+def _unpack_tickets(document: Document, offset: int) -> pl.DataFrame:
+    name = document["_id"].partition("/")[0]
+    day = None if name == ORPHANS else name
+    sales = pl.read_ipc(BytesIO(document["sales"])).with_row_index("sale", offset=offset)
+    day_column = pl.lit(day, dtype=pl.String).str.to_date("%Y-%m-%d")
+    return sales.with_columns(day=day_column).select(list(TICKETS))

@@ -89,7 +89,7 @@ def revised(
     database: Database[Document],
     before: Facts,
     after: Facts,
-    touched_days: tuple[Facts, set[str]],
+    touched: Facts,
     boards: Boards,
     last_day: date | None,
     rows: dict[str, Rows],
@@ -100,12 +100,13 @@ def revised(
     Parameters
     ----------
     before, after : the affected sales as they were counted, and as they are
-    touched_days : all facts as they are now of the days of these sales, and those days
+    touched : all facts, as they are now, of the days of these sales
     last_day : of the data, as it is now
     rows : by collection, how to look up products and customers
     renamed : by collection, the products and customers whose own document changed
     """
-    changes: Changes = {contract.DAILY_SALES: _by_id(_daily(touched_days[0]), touched_days[1])}
+    days_before = before.tickets["day"].drop_nulls().unique().dt.strftime("%Y-%m-%d")
+    changes: Changes = {contract.DAILY_SALES: _by_id(_daily(touched), days_before)}
     taken, given = _all_cubes(before, count=False), _all_cubes(after, count=False)
     deltas = {
         entity.collection: add(

@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 import msgspec
 import polars as pl
 from pymongo import DeleteOne, UpdateOne
+from pymongo.collection import Collection
 from pymongo.database import Database
 
 from erp.aggregates import COLLECTIONS, FACTS, JOURNAL, STATE, Stamp
@@ -172,22 +173,25 @@ def publish_whole(
     database: Database[Document],
     contents: Mapping[str, Iterable[Document]],
     stamp: Document,
-    indexes: Callable[[str, str], None],
-) -> None:
+    indexes: Callable[[str, Collection[Document]], None],
+) -> int:
     """Build every collection aside and let it take the place of the old one.
 
-    `contents` has all of COLLECTIONS; `indexes(collection, built_as)` creates a collection's
-    indexes under the name that it is built as.
+    `contents` has all of COLLECTIONS; `indexes(name, built_aside)` creates the indexes of a
+    collection. Returns how many documents were written.
     """
+    written = 0
     for name, documents in contents.items():
         database.drop_collection(name + NEXT)
         database.create_collection(name + NEXT)
         for batch in _batches(documents, _BATCH):
             database[name + NEXT].insert_many(batch, ordered=False)
-        indexes(name, name + NEXT)
+            written += len(batch)
+        indexes(name, database[name + NEXT])
     _write_state(database, stamp | {"phase": SWAPPING})
     _swap(database)
     _write_state(database, stamp | {"phase": READY})
+    return written
 
 
 def publish_changes(database: Database[Document], changes: Changes, stamp: Document) -> None:
