@@ -24,8 +24,10 @@ def first_allowed(places, candidates, n: int, names, categories, cap: int) -> np
     int (rows, n), -1 where the row has no more
     """
     rows, many = candidates.shape
-    known = np.maximum(candidates, 0)
     real = candidates >= 0
+    if not real.any():
+        return np.full((rows, n), -1, np.int64)
+    known = np.maximum(candidates, 0)
     earlier = np.tri(many, k=-1, dtype=bool)  # [i, j]: j comes before i
     name = names[known]
     same = (name[:, :, None] == name[:, None, :]) & earlier & real[:, None, :]

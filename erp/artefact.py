@@ -109,9 +109,7 @@ def _arrays(value):
     if isinstance(value, dict):
         if value.keys() == ARRAY_KEYS:
             if value["dtype"] not in DTYPES or not isinstance(value["data"], bytes):
-                raise ArtefactForeignError(
-                    f"an array of {value['dtype']!r} has no place in a model"
-                )
+                raise ArtefactForeignError(f"it holds an array of {value['dtype']!r}")
             try:
                 return np.frombuffer(value["data"], value["dtype"]).reshape(value["shape"])
             except (TypeError, ValueError) as error:

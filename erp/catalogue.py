@@ -52,8 +52,11 @@ class Catalogue:
         return len(self.products)
 
     def get(self, product_id: str) -> Product:
-        """The product, or one without name and category that counts as active."""
-        return self.products.get(product_id) or self._read({}, product_id)
+        """The product; one that the catalogue lacks is active only while the catalogue is empty."""
+        found = self.products.get(product_id)
+        if found is None:
+            found = self._read({"active": not self.products}, product_id)
+        return found
 
     def update(self, documents: Iterable[Mapping]) -> int:
         """Take over new and changed products; the number that really changed."""

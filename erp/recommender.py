@@ -147,7 +147,8 @@ def load(path: str | Path) -> Model:
 
     Raises
     ------
-    ArtefactMissingError, ArtefactForeignError, ArtefactDamagedError, ArtefactNewerError (all ArtefactError)
+    ArtefactMissingError, ArtefactForeignError, ArtefactDamagedError or ArtefactNewerError,
+    each an ArtefactError
     """
     content, digest = artefact.read(path)
     try:

@@ -25,7 +25,7 @@ class CatalogueView:
         self._fill()
 
     def _fill(self) -> None:
-        self.revision = self.catalogue.revision
+        self.revision, self.filled = self.catalogue.revision, len(self.catalogue) > 0
         self.names, self.categories = [], []
         self.active = np.zeros(len(self.item_ids), bool)
         self.name_codes = np.zeros(len(self.item_ids), np.int32)
@@ -57,7 +57,7 @@ class CatalogueView:
         with self.lock:
             revision = self.catalogue.revision
             changed = self.catalogue.changed_since(self.revision)
-            if changed is None:
+            if changed is None or not self.filled:
                 self._fill()
                 return
             for key in changed:
