@@ -1,6 +1,7 @@
 """What the tests of the pages share: a page's server, a real browser, MongoDB behind a gate."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -142,6 +143,8 @@ def environment(settings: Settings, **changed: object) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return json.dumps(value)
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
