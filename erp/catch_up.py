@@ -46,6 +46,7 @@ log = logging.getLogger("erp.processor")
 
 Document = dict[str, Any]
 
+FEW_DAYS = 30  # affected days that are never too many; beyond, half of all days are
 _IDS_AT_ONCE = 150
 
 
@@ -135,7 +136,7 @@ def catch_up(database: Database[Document], zone: str, memory: Memory) -> Result:
     products, relabelled, more_days = _relabelled(database, changed, renamed)
     affected = affected_sales(changed)
     days = _days(changed, affected, memory.places) | more_days
-    if len(days) > 30 and 2 * len(days) > memory.places["day"].n_unique():
+    if len(days) > FEW_DAYS and 2 * len(days) > memory.places["day"].n_unique():
         log.info("so many days are affected that all is computed anew")
         return recompute(database, zone)
     before = Facts(*unpack(_fact_documents(database, days)))
@@ -144,9 +145,7 @@ def catch_up(database: Database[Document], zone: str, memory: Memory) -> Result:
     next_since = max(memory.since, checked_at - OVERLAP)
     remembered = replace(memory, since=next_since, seen=changed.rows)
     if not sales and not any(renamed.values()):
-        touch(database, {"checked_at": checked_at, "since": next_since})
-        seconds = time.monotonic() - started
-        return Result("nothing", state["round"], seconds, 0, 0, remembered)
+        return _nothing(database, state, remembered, checked_at, started)
 
     was, is_ = _only(before, sales), _only(after_, sales)
     places = pl.concat(
@@ -161,6 +160,9 @@ def catch_up(database: Database[Document], zone: str, memory: Memory) -> Result:
         database, was, is_, touched, memory.boards, last_day, _lookups(database), renamed
     )
     changes[FACTS] = _facts_of(database, touched, was)
+    written = sum(len(documents) for documents in changes.values())
+    if written == 0:
+        return _nothing(database, state, remembered, checked_at, started)
     stamp = state | {
         "round": state["round"] + 1,
         "computed_at": checked_at,
@@ -171,10 +173,20 @@ def catch_up(database: Database[Document], zone: str, memory: Memory) -> Result:
         "first_day": None if last_day is None else str(places["day"].min()),
     }
     publish_changes(database, changes, stamp)
-    written = sum(len(documents) for documents in changes.values())
     memory = replace(remembered, boards=boards, places=places)
     seconds = time.monotonic() - started
     return Result("changed", stamp["round"], seconds, len(sales), written, memory)
+
+
+def _nothing(
+    database: Database[Document],
+    state: Document,
+    memory: Memory,
+    checked_at: datetime,
+    started: float,
+) -> Result:
+    touch(database, {"checked_at": checked_at, "since": memory.since})
+    return Result("nothing", state["round"], time.monotonic() - started, 0, 0, memory)
 
 
 def missing(database: Database[Document]) -> int:

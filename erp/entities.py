@@ -5,7 +5,7 @@ document, in whole numbers, with the key in `_id`. The cubes of some tickets are
 the documents that stand, or taken off them, and the result is the same as counting from the start.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -184,7 +184,7 @@ def _sum_up(frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
     return frame.group_by(by).agg(pl.exclude(by).sum())
 
 
-def read_cubes(entity: Entity, documents: list[Document]) -> Cubes:
+def read_cubes(entity: Entity, documents: Collection[Document]) -> Cubes:
     """The cubes of documents that were made by `make_documents`."""
     totals = pl.DataFrame(
         [

@@ -120,7 +120,8 @@ def revised(
     for entity in (CUSTOMER, *(each for each in ENTITIES if each is not CUSTOMER)):
         name = entity.collection
         ids = sorted({*deltas[name][TOTALS]["_id"], *renamed.get(name, set())})
-        standing = read_cubes(entity, read(database, name, ids=ids))
+        documents = {document["_id"]: document for document in read(database, name, ids=ids)}
+        standing = read_cubes(entity, documents.values())
         cubes = without_empty(add(entity, [standing, deltas[name]]))
         if entity is CUSTOMER:
             deltas = count_customers(deltas, standing, cubes)
@@ -131,7 +132,8 @@ def revised(
         new_boards[name] = _stand(entity, inputs, days, last_day)
         looked_up = rows[name](ids) if name in rows else None
         more = _more(entity, cubes, looked_up, new_boards[name])
-        changes[name] = _by_id(make_documents(entity, cubes, more), ids)
+        made = _by_id(make_documents(entity, cubes, more), ids)
+        changes[name] = {key: new for key, new in made.items() if new != documents.get(key)}
         for row in moved(entity, boards[name], new_boards[name]).iter_rows(named=True):
             changes[name].setdefault(row["_id"], row)
     return changes, new_boards
