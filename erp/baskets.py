@@ -36,7 +36,7 @@ class Line(NamedTuple):
 
     product_id: str
     quantity: float | None
-    net_amount: float | None
+    net_amount: float | None = None
 
 
 @dataclass(slots=True, eq=False)

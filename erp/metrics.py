@@ -80,9 +80,7 @@ def serve(port: int, health: Health, registry: CollectorRegistry = REGISTRY) -> 
     try:
         server = _Server((LOOPBACK, port), Handler)
     except (OSError, OverflowError) as error:
-        raise Failure(
-            f"--metrics-port {port} cannot be used ({error}): choose another"
-        ) from None
+        raise Failure(f"--metrics-port {port} cannot be used ({error}): choose another") from None
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     taken = server.server_address[1]
     log.info("metrics at http://%s:%d/metrics", LOOPBACK, taken)

@@ -1,5 +1,6 @@
 """What every test may ask for: one real Kafka and MongoDB, settings of its own, scripts to run."""
 
+import json
 import os
 import signal
 import subprocess
@@ -216,4 +217,6 @@ def _command(script: str, arguments: tuple[object, ...]) -> list[str]:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return json.dumps(value)
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)

@@ -1,0 +1,417 @@
+"""Recommendations in real time: an answer for every sale, as soon as its lines are stored.
+
+Reads   the topic erp.sales, and from MongoDB sales_items (the basket) and products (names);
+        the model that model_train_reco.py wrote (MODEL_PATH), again whenever it is replaced;
+        without a model it recommends what sells most.
+Writes  the topic erp.recommendations, keyed by sale_id, and the collection recommendations.
+
+Who runs it, and when: one process or several, always on, beside the sink (erp_kafka_to_mongo.py),
+which stores the lines. Copies share the partitions of erp.sales; when one dies the others take
+over its sales. Ctrl-C or SIGTERM finishes and commits what is in hand.
+
+    python reco_service_stream.py
+    python reco_service_stream.py --metrics-port 9102      # /metrics, /healthz, /readyz
+    python reco_service_stream.py --new-only               # answer nothing that was sold before
+    python reco_service_stream.py --idle-timeout 10        # end when nothing has come for 10 s
+
+What it promises: one document and, by key, one latest message for every sale. A sale is answered
+as soon as all its lines are there, or after BASKET_DEADLINE_SECONDS from those that are, with
+`complete` false. If the others come within LATE_LINES_SECONDS after that, a better answer replaces
+the first. Offsets are committed up to the oldest sale that still waits, so a restart reads that
+one again, and perhaps some behind it: their answers replace themselves.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+import pymongo
+from confluent_kafka import Message
+from prometheus_client import Counter, Gauge, Histogram
+from pymongo import ReplaceOne
+from pymongo.database import Database
+from pymongo.errors import PyMongoError
+
+from config import Settings
+from erp import contract, dead_letters, kafka, late_lines, mongo, sale_answers
+from erp.background import Background
+from erp.baskets import Basket, WaitingSales
+from erp.deliveries import BadMessageError, Reader
+from erp.kafka import Outbox
+from erp.live_model import LiveModel
+from erp.metrics import Health, serve
+from erp.process import Failure, Stop, add_endless_flags, argument_parser, run, start_logging
+from erp.source import Source
+
+log = logging.getLogger("erp.reco")
+
+STAGE = "recommender"  # its name in the dead letters and of its consumer group
+BATCH = 500  # sales read, looked at and answered at once
+IDLE_TURN = 0.2  # s, the longest turn of the loop
+PAUSES = (0.01, 1.0)  # s between two looks at a sale, at first and at most
+COMMIT_EVERY, STATUS_EVERY = 0.5, 10  # s
+WRITE_TIMEOUT = 10  # s, after which the database counts as away
+FLUSH_TIMEOUT = 5  # s, after which Kafka counts as away
+DRAIN_SECONDS = 6  # after a signal, of the 10 s that a supervisor grants
+
+SALES = Counter("erp_reco_sales", "Sales read from Kafka")
+ANSWERS = Counter("erp_reco_answers", "Sales answered: first, or improved by late lines", ["kind"])
+PRODUCTS = Counter("erp_reco_recommendations", "Products recommended", ["source"])
+INCOMPLETE = Counter("erp_reco_incomplete", "Sales answered with lines missing at the deadline")
+ERRORS = Counter("erp_reco_errors", "Sales that could not be answered", ["reason"])
+WAITING = Gauge("erp_reco_waiting_sales", "Sales that wait for their lines")
+LATE = Gauge("erp_reco_late_sales", "Incomplete answers that wait for late lines")
+LAG = Gauge("erp_reco_lag_messages", "Sales in Kafka that were not read yet", ["partition"])
+LATENCY = Histogram(
+    "erp_reco_latency_seconds",
+    "From the sale in Kafka to its answer",
+    buckets=(.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300),
+)  # fmt: skip
+SCORING = Histogram(
+    "erp_reco_scoring_seconds",
+    "Scoring and enriching one sale",
+    buckets=(.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .1),
+)  # fmt: skip
+
+T = TypeVar("T")
+
+
+class AwayError(Exception):
+    """A signal came while Kafka or MongoDB was away: what is in hand stays uncommitted."""
+
+
+class Service:
+    """The loop: read sales, collect their lines, answer those that can be answered, commit."""
+
+    def __init__(
+        self, settings: Settings, stop: Stop, database: Database[Any], health: Health
+    ) -> None:
+        self.stop, self.health, self.capacity = stop, health, settings.waiting_sales_max
+        self.sales_topic = settings.topic_prefix + contract.SALES.name
+        self.answer_topic = settings.topic_prefix + contract.RECOMMENDATIONS
+        self.dead_letter_topic = settings.topic_prefix + contract.DEAD_LETTER
+        self.answers = database[contract.RECOMMENDATIONS]
+        self.headers = database[contract.SALES.name]
+        items = database[contract.SALES_ITEMS.name]
+        self.waiting = WaitingSales(
+            items, settings.basket_deadline_seconds, settings.basket_quiet_seconds, PAUSES
+        )
+        self.late_seconds = settings.late_lines_seconds
+        self.late = WaitingSales(items, self.late_seconds, late_lines.QUIET, late_lines.PAUSES)
+        self.found_incomplete: SimpleQueue[list[Basket]] = SimpleQueue()
+        self.outbox = Outbox(settings.kafka)
+        self.source = Source(
+            settings.kafka,
+            settings.consumer_group_prefix + STAGE,
+            self.sales_topic,
+            on_lost=self.forget,
+            on_gained=self.look_for_incomplete,
+        )
+        self.model = LiveModel(
+            settings.model_path, settings.top_n, settings.never_recommend, database, health
+        )
+        self.background = Background(
+            [
+                (settings.model_poll_seconds, self.model.refresh),
+                (settings.catalogue_poll_seconds, self.model.refresh_catalogue),
+                (settings.history_poll_seconds, self.model.refresh_history),
+            ]
+        )
+        self.reader = Reader(settings.topic_prefix)
+        self.put_aside: list[Message] = []  # deleted or refused; done with once Kafka confirmed
+        self.read_count = self.answer_count = 0
+        self.committed_at = self.reported_at = time.monotonic()
+        self.reported_counts = (0, 0)
+
+    def run(self) -> None:
+        """Until a signal; or until enough was read, and all that was read is answered."""
+        self.outlast(self.model.start, "reading the products")
+        self.background.start()
+        self.background.once(self.model.refresh_history)
+        self.source.subscribe()
+        try:
+            while not self.stop.requested and not (self.stop.due and not self.waiting):
+                self.turn()
+            self.drain()
+        except AwayError as reason:
+            log.warning("%s: what is in hand is read again at the next start", reason)
+        self.source.commit(wait=True)
+        self.source.close()
+        self.report()
+
+    def turn(self) -> None:
+        """Once around: a batch of sales in, a batch of answers out."""
+        self.health.beat()
+        self.accept(self.read())
+        self.answer(self.outlast(lambda: self.waiting.collect(BATCH), "looking for lines"))
+        self.improve()
+        now = time.monotonic()
+        if now - self.committed_at >= COMMIT_EVERY:
+            self.source.commit()
+            self.committed_at = now
+        if now - self.reported_at >= STATUS_EVERY:
+            self.report()
+
+    def drain(self) -> None:
+        """Answer what can be answered of the sales that still wait; the rest is read again."""
+        until = time.monotonic() + DRAIN_SECONDS
+        for _ in range(0, len(self.waiting), BATCH):
+            if time.monotonic() < until:
+                self.answer(self.waiting.collect(BATCH, everyone=True))
+
+    def read(self) -> list[Message]:
+        """The next sales, as many as there is room for, by when a waiting one is due again."""
+        space = min(BATCH, self.capacity - len(self.waiting))
+        if self.stop.remaining is not None:
+            space = min(space, self.stop.remaining)
+        following = self.waiting.next_look()
+        pause = IDLE_TURN if following is None else following - time.monotonic()
+        pause = min(max(pause, 0.0), IDLE_TURN)
+        if space <= 0 or self.stop.due:
+            self.source.stay(pause)
+            return []
+        messages = self.source.take(space, pause)
+        self.stop.count(len(messages))
+        self.read_count += len(messages)
+        SALES.inc(len(messages))
+        return messages
+
+    def accept(self, messages: list[Message]) -> None:
+        """Let the sales wait for their lines; what is no sale goes to the dead letters."""
+        for message in messages:
+            if message.value() is None:
+                self.delete(message)
+                continue
+            try:
+                sale = sale_answers.sale_in(message, self.reader)
+            except BadMessageError as error:
+                self.refuse(message, error.error_class, str(error))
+                continue
+            self.late.discard(sale.sale_id)
+            self.waiting.add(Basket(sale, message.timestamp()[1] / 1000, [message]))
+        if self.put_aside:
+            self.flush()
+            self.source.release(self.put_aside)
+            self.put_aside.clear()
+
+    def delete(self, message: Message) -> None:
+        """A sale that is deleted loses its answer."""
+        sale_id = (message.key() or b"").decode(errors="replace")
+        self.late.discard(sale_id)
+        if waited := self.waiting.discard(sale_id):
+            self.source.release(waited.sources)
+        self.outlast(lambda: self.answers.delete_one({"_id": sale_id}), "deleting an answer")
+        self.outbox.send(self.answer_topic, [{"key": message.key(), "value": None}])
+        self.put_aside.append(message)
+
+    def refuse(self, message: Message, kind: str, reason: str) -> None:
+        """Put a message aside that cannot be answered; the ones behind it go on."""
+        ERRORS.labels(kind).inc()
+        log.warning("%s refused, %s: %s", kafka.position(message), kind, reason)
+        dead_letters.send(self.outbox, self.dead_letter_topic, message, kind, reason, stage=STAGE)
+        self.put_aside.append(message)
+
+    def answer(self, baskets: list[Basket]) -> None:
+        """Give sales their first answer, then let go of them."""
+        if not baskets:
+            return
+        self.publish(baskets, self.waiting, "first")
+        for basket in baskets:
+            self.source.release(basket.sources)
+            if not basket.complete:
+                INCOMPLETE.inc()
+                self.follow(basket)
+        self.waiting.remove(baskets)
+
+    def improve(self) -> None:
+        """Answer again where lines came after the deadline."""
+        while not self.found_incomplete.empty():
+            for basket in self.found_incomplete.get():
+                if not self.waiting.knows(basket.sale.sale_id):
+                    self.follow(basket)
+        following = self.late.next_look()
+        if following is None or following > time.monotonic():
+            return
+        seen = self.outlast(lambda: self.late.collect(BATCH), "looking for late lines")
+        better = [basket for basket in seen if basket.improved]
+        if better:
+            better = self.outlast(
+                lambda: late_lines.not_answered_better(self.answers, better), "comparing answers"
+            )
+            self.publish(better, self.late, "improved")
+        self.late.remove(seen)
+        for basket in better:
+            if not basket.complete:
+                self.follow(basket)
+
+    def follow(self, basket: Basket) -> None:
+        """Go on looking for the missing lines of a sale that was answered."""
+        if self.late_seconds:
+            late_lines.follow(self.late, basket)
+
+    def publish(self, baskets: list[Basket], owner: WaitingSales, kind: str) -> None:
+        """Compose the answers and bring them to both places; the order is law."""
+        composed = self.compose(baskets)
+        # 1 MongoDB. While it is away sales may go to another copy, which then answers them.
+        self.outlast(
+            lambda: self.store([answer for basket, answer, _ in composed if basket in owner]),
+            "writing recommendations",
+        )
+        # 2 Kafka, confirmed.
+        sent = [each for each in composed if each[0] in owner]
+        self.outbox.send(self.answer_topic, [message for _, _, message in sent])
+        self.flush()
+        # 3 The offsets: released by the caller, committed by the loop.
+        self.answer_count += len(sent)
+        ANSWERS.labels(kind).inc(len(sent))
+        for _, answer, _ in sent:
+            LATENCY.observe(answer["latency_ms"] / 1000)
+            for product in answer["recommendations"]:
+                PRODUCTS.labels(product["source"]).inc()
+
+    def compose(
+        self, baskets: list[Basket]
+    ) -> list[tuple[Basket, dict[str, Any], dict[str, bytes]]]:
+        """Each sale with its answer as a document and as a message."""
+        started = time.perf_counter()
+        composed = []
+        for basket, answer in zip(baskets, self.model.answers(baskets), strict=True):
+            message = {"key": answer["sale_id"].encode(), "value": sale_answers.encode(answer)}
+            if len(message["value"]) <= sale_answers.MESSAGE_BYTES_MAX:
+                composed.append((basket, answer, message))
+            elif basket.sources:
+                self.refuse(basket.sources[-1], "too-large", "the answer does not fit a message")
+        each = (time.perf_counter() - started) / max(1, len(baskets))
+        for _ in baskets:
+            SCORING.observe(each)
+        return composed
+
+    def store(self, documents: list[dict[str, Any]]) -> None:
+        """Put each answer in the place of an older one to the same sale."""
+        if documents:
+            writes = [ReplaceOne({"_id": each["_id"]}, each, upsert=True) for each in documents]
+            with pymongo.timeout(WRITE_TIMEOUT):
+                self.answers.bulk_write(writes, ordered=False)
+
+    def flush(self) -> None:
+        """Wait until Kafka confirmed everything that was sent."""
+        while self.outbox.flush(FLUSH_TIMEOUT):
+            self.health.beat()
+            self.health.report("kafka", "does not confirm")
+            log.warning("Kafka does not confirm the recommendations, waiting")
+            if self.stop.requested:
+                raise AwayError("Kafka is away")
+            self.source.stay(0)
+        self.health.report("kafka")
+        if self.outbox.failed:
+            raise Failure(
+                f"Kafka refused {self.outbox.failed} messages: see above, then start again"
+            )
+
+    def outlast(self, operation: Callable[[], T], doing: str) -> T:
+        """Do something with MongoDB, after it came back if it is away."""
+        began: float | None = None
+
+        def wait(seconds: float) -> bool:
+            nonlocal began
+            began = began or time.monotonic()
+            self.health.report("mongo", "away")
+            until = time.monotonic() + seconds
+            while time.monotonic() < until and not self.stop.requested:
+                self.health.beat()
+                self.source.stay(IDLE_TURN)
+            return self.stop.requested
+
+        try:
+            result = mongo.outlast(operation, wait, doing)
+        except PyMongoError as error:
+            if mongo.is_outage(error):
+                raise AwayError("MongoDB is away") from None
+            raise Failure(f"MongoDB refuses {doing}: {mongo.first_line(error)}") from None
+        if began is not None:
+            self.health.report("mongo")
+            away = time.monotonic() - began
+            self.waiting.extend(away)
+            log.info("MongoDB is back after %.1f s", away)
+        return result
+
+    def forget(self, partitions: set[int]) -> None:
+        """Let go of the waiting sales of partitions that another copy reads from now on."""
+        self.waiting.remove(
+            [
+                basket
+                for basket in self.waiting
+                if any(message.partition() in partitions for message in basket.sources)
+            ]
+        )
+
+    def look_for_incomplete(self, _partitions: set[int]) -> None:
+        """Take over the improvable answers of a copy that may have died."""
+        self.stop.rest()
+        if self.late_seconds:
+            self.background.once(
+                lambda: self.found_incomplete.put(
+                    late_lines.incomplete(self.answers, self.headers, self.late_seconds)
+                )
+            )
+
+    def report(self) -> None:
+        """One line of what happened since the last one, and the gauges."""
+        now = time.monotonic()
+        seconds = now - self.reported_at
+        read, answered = self.read_count, self.answer_count
+        read_before, answered_before = self.reported_counts
+        lag = self.source.lag()
+        for partition, messages in lag.items():
+            LAG.labels(partition).set(messages)
+        WAITING.set(len(self.waiting))
+        LATE.set(len(self.late))
+        log.info(
+            "read %d (%.0f/s), answered %d (%.0f/s), waiting %d, incomplete %d, lag %d, model %s",
+            read, (read - read_before) / seconds,
+            answered, (answered - answered_before) / seconds,
+            len(self.waiting), len(self.late), sum(lag.values()), self.model.version,
+        )  # fmt: skip
+        self.reported_at, self.reported_counts = now, (read, answered)
+
+
+def main() -> int | None:
+    """Read the flags, connect, serve until the end."""
+    parser = argument_parser(__doc__)
+    parser.add_argument(
+        "--new-only",
+        action="store_true",
+        help="at the very first start, skip the sales that are in the topic already",
+    )
+    add_endless_flags(parser)
+    flags = parser.parse_args()
+    settings = Settings.load()
+    start_logging("reco_service_stream", settings.describe())
+    stop = Stop(flags.max_messages, flags.idle_timeout)
+    health = Health(["kafka", "mongo", "model"])
+    if flags.metrics_port is not None:
+        serve(flags.metrics_port, health)
+    connect_kafka(settings)
+    health.report("kafka")
+    uri, patience = settings.mongo_uri.get_secret_value(), settings.startup_timeout_seconds
+    database = mongo.connect(uri, settings.mongo_database, patience)
+    mongo.ensure_indexes(database, [contract.RECOMMENDATIONS])
+    health.report("mongo")
+    service = Service(settings, stop, database, health)
+    if flags.new_only:
+        service.source.skip_backlog()
+    service.run()
+
+
+def connect_kafka(settings: Settings) -> None:
+    """Wait for the brokers and create the topics that are missing."""
+    admin = kafka.wait_for_kafka(settings.kafka, settings.startup_timeout_seconds)
+    names = (contract.SALES.name, contract.RECOMMENDATIONS, contract.DEAD_LETTER)
+    topics = [settings.topic_prefix + name for name in names]
+    kafka.ensure_topics(admin, topics, settings.topic_partitions, settings.topic_replication_factor)
+
+
+if __name__ == "__main__":
+    run(main)
