@@ -18,12 +18,10 @@ from pydantic import SecretStr
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from config import Settings
+from local_stack.stack import Stack, free_ports
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from config import Settings  # noqa: E402  the project is run from its folder, not installed
-from local_stack.stack import Stack, free_ports  # noqa: E402
-
 PATIENCE_SECONDS = 60  # bound on everything a test waits for
 
 
