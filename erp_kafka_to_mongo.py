@@ -47,6 +47,9 @@ PATIENCE = 1.0  # s that reading waits for the writer, before the partitions are
 SETTLE_SECONDS = 8  # for what is being written, when partitions move or the sink ends
 STATUS_EVERY = 10  # s
 REPLAY_BATCH = 1_000  # dead letters
+# Every copy gets its part of each topic. The cooperative assignor counts partitions whatever their
+# topic: of two copies one would have all of sales_items, which is most of the work.
+SHARING = {"partition.assignment.strategy": "roundrobin"}
 
 MESSAGES = Counter("erp_sink_messages", "Messages read", ["topic"])
 RESULTS = Counter("erp_sink_results", "What became of the messages", ["result"])
@@ -68,12 +71,14 @@ class Sink:
         self.stop, self.store, self.health = stop, store, health
         self.batch_size, self.tolerance = settings.sink_batch_size, settings.sink_on_bad_message
         self.reader = Reader(settings.topic_prefix)
-        self.consumer = kafka.consumer(settings.kafka, f"{settings.consumer_group_prefix}{STAGE}")
+        self.consumer = kafka.consumer(
+            settings.kafka, f"{settings.consumer_group_prefix}{STAGE}", **SHARING
+        )
         self.outbox = dead_letters.outbox(settings.kafka)
         self.dead_letter_topic = settings.topic_prefix + contract.DEAD_LETTER
         self.pipeline = Pipeline(self.write)
         self.owned: set[Partition] = set()
-        self.paused = False
+        self.joined = self.paused = False
         self.totals: Tally[str] = Tally()
         self.reported = (time.monotonic(), 0)  # when, and how many were read by then
 
@@ -100,6 +105,8 @@ class Sink:
     def turn(self) -> None:
         """Once around: what is written is committed, what has come is handed on."""
         self.health.beat()
+        if not self.joined:
+            self.stop.rest()
         while done := self.pipeline.finished():
             self.finish(*done)
         if self.pipeline.full and (done := self.pipeline.finished(PATIENCE)):
@@ -218,24 +225,24 @@ class Sink:
         log.info("reading %s", "paused: MongoDB is slow or away" if wanted else "again")
 
     def on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """Take partitions over."""
-        consumer.incremental_assign(partitions)
+        """Read these partitions from now on."""
+        consumer.assign(partitions)
         if self.paused:
             consumer.pause(partitions)
-        self.owned |= {(each.topic, each.partition) for each in partitions}
+        self.owned = {(each.topic, each.partition) for each in partitions}
+        self.joined = True
         self.health.report("kafka")
-        log.info("%d partitions came, now %d", len(partitions), len(self.owned))
+        log.info("reading %d partitions", len(partitions))
 
     def on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """Commit what is written before the partitions go."""
+        """Commit what is written before the partitions go, some of them to come back at once."""
         self.settle()
         self.on_lost(consumer, partitions)
 
-    def on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """The partitions are another member's already; what is being written it writes again."""
-        self.owned -= {(each.topic, each.partition) for each in partitions}
-        consumer.incremental_unassign(partitions)
-        log.info("%d partitions left, now %d", len(partitions), len(self.owned))
+    def on_lost(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        """The partitions are another member's already, which reads what was not committed."""
+        self.owned = set()
+        consumer.unassign()
 
     def count(self, batch: Batch, outcome: Outcome, bad: int) -> None:
         """Add a finished batch to the totals."""

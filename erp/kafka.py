@@ -193,6 +193,7 @@ def consumer(options: Options, group: str, **tuning: Any) -> Consumer:
             "auto.offset.reset": "earliest",
             "partition.assignment.strategy": "cooperative-sticky",
             "fetch.queue.backoff.ms": 50,
+            "session.timeout.ms": 10_000,  # until the others take over from a member that died
             **_SILENT,
             **tuning,
             **options,

@@ -74,7 +74,11 @@ class Stop:
         """Say that so many messages came just now."""
         if messages:
             self._messages += messages
-            self._last_message = time.monotonic()
+            self.rest()
+
+    def rest(self) -> None:
+        """Let the idle time begin anew: the stage is only now ready for messages."""
+        self._last_message = time.monotonic()
 
     @property
     def remaining(self) -> int | None:
