@@ -375,6 +375,7 @@ def main() -> None:
         replay(settings, store)
         return
     health = Health(["kafka", "mongodb"])
+    health.report("mongodb")
     if args.metrics_port is not None:
         serve(args.metrics_port, health)
     Sink(settings, stop, store, health).run()

@@ -14,6 +14,7 @@ log = logging.getLogger("erp.kafka")
 
 Options = Mapping[str, str]
 
+LAG_TIMEOUT = 2  # s for the brokers to tell committed offsets
 _SILENT = {"log_level": "3"}  # librdkafka: errors and worse
 
 
@@ -215,10 +216,20 @@ def complain(error: KafkaError) -> None:
 
 
 def lag(consumer: Consumer, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
-    """Messages of each (topic, partition) that are not read yet, as last heard from the brokers."""
-    behind = {}
+    """Messages of each (topic, partition) that are not read yet.
+
+    Counted from the next message to be read, or where nothing was read yet from the group's
+    committed offset, up to the end that the brokers told last. What is not known is left out.
+    """
     own = [TopicPartition(topic, partition) for topic, partition in sorted(partitions)]
-    for each in consumer.position(own) if own else ():
+    places = consumer.position(own) if own else []
+    unread = [TopicPartition(each.topic, each.partition) for each in places if each.offset < 0]
+    try:
+        committed = consumer.committed(unread, timeout=LAG_TIMEOUT) if unread else []
+    except KafkaException:
+        committed = []
+    behind = {}
+    for each in [*(each for each in places if each.offset >= 0), *committed]:
         low, high = consumer.get_watermark_offsets(each, cached=True)
         if high >= 0:
             behind[each.topic, each.partition] = max(0, high - max(each.offset, low))
