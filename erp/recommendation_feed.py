@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import msgspec
 import pymongo
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from pymongo import DESCENDING
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
@@ -96,18 +96,17 @@ class _Held:
     version: int = 0
     newest_first: tuple[Recommendation, ...] = ()
 
-    def put(self, recommendations: Iterable[Recommendation]) -> None:
+    def apply(self, changes: Iterable[tuple[str, Recommendation | None]]) -> None:
+        """Take over answers by sale, in their order; None takes one away, an older one is idle."""
         changed = False
-        for new in recommendations:
-            old = self.by_sale.get(new.sale_id)
-            if old is None or old.created_at < new.created_at:
-                self.by_sale[new.sale_id] = new
+        for sale_id, new in changes:
+            old = self.by_sale.get(sale_id)
+            if new is None:
+                changed |= self.by_sale.pop(sale_id, None) is not None
+            elif old is None or old.created_at < new.created_at:
+                self.by_sale[sale_id] = new
                 changed = True
         if changed:
-            self.order()
-
-    def drop(self, sale_ids: Iterable[str]) -> None:
-        if [found for sale_id in sale_ids if (found := self.by_sale.pop(sale_id, None))]:
             self.order()
 
     def clear(self) -> None:
@@ -262,7 +261,9 @@ class Feed:
             known = self._consumer.list_topics(self._topic, timeout=ANSWER_SECONDS)
             topic = known.topics[self._topic]
             if topic.error is not None:
-                self._trouble(f"Kafka has no topic {self._topic}")
+                if topic.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART and self._ends:
+                    self._start_over()
+                self._trouble(f"Kafka cannot serve the topic {self._topic}: {topic.error.str()}")
                 return
             ends = {number: self._end_of(number) for number in topic.partitions}
         except KafkaException as error:
@@ -279,6 +280,13 @@ class Feed:
             TopicPartition(self._topic, number), timeout=ANSWER_SECONDS
         )
 
+    def _start_over(self) -> None:
+        """The topic is gone, and what was read from it with it."""
+        self._consumer.unassign()
+        with self._lock:
+            self._ends.clear()
+            self._held.clear()
+
     def _merge(self, found: Mapping[int, tuple[int, int]]) -> bool:
         """Take over the ends; True when the reading has to be placed anew."""
         moved = False
@@ -294,7 +302,9 @@ class Feed:
                     moved = True
                 else:
                     ends.low, ends.high = low, high
-                    if not low <= ends.position <= high:  # made again, or cut
+                    if not low <= ends.position <= high:  # cut, or made again
+                        if ends.position > high:
+                            self._held.clear()
                         ends.position = low
                         moved = True
         return moved
@@ -312,35 +322,31 @@ class Feed:
             self._kafka_problem = problem
 
     def _take(self, messages: list[Message]) -> None:
-        new: dict[str, Recommendation | None] = {}
-        read = 0
-        for message in messages:
-            if message.error() is not None:
-                continue  # the next look at the ends says what is the matter
-            read += 1
-            key = (message.key() or b"").decode(errors="replace")
-            if message.value() is None:
-                new[key] = None
-                continue
-            try:
-                recommendation = self._decoder.decode(message.value())
-                new[recommendation.sale_id] = recommendation
-            except msgspec.MsgspecError as error:
-                self._unreadable += 1
-                self._last_unreadable = f"{position(message)}: {error}"
-                log.warning("not a recommendation: %s", self._last_unreadable)
+        good = [message for message in messages if message.error() is None]
+        changes = [change for message in good if (change := self._decode(message))]
         places = self._consumer.position([TopicPartition(self._topic, n) for n in self._ends])
         with self._lock:
-            self._read += read
-            if new:
+            self._read += len(good)
+            if changes:
                 self._last_read = time.time()
-                self._held.put(r for r in new.values() if r is not None)
-                self._held.drop(sale_id for sale_id, r in new.items() if r is None)
+                self._held.apply(changes)
             for place in places:
-                if place.offset != OFFSET_INVALID and place.offset >= 0:
+                if place.offset >= 0:  # else nothing of it has been read yet
                     ends = self._ends[place.partition]
                     ends.position = place.offset
                     ends.high = max(ends.high, place.offset)
+
+    def _decode(self, message: Message) -> tuple[str, Recommendation | None] | None:
+        if message.value() is None:
+            return (message.key() or b"").decode(errors="replace"), None
+        try:
+            recommendation = self._decoder.decode(message.value())
+        except msgspec.MsgspecError as error:
+            self._unreadable += 1
+            self._last_unreadable = f"{position(message)}: {error}"
+            log.warning("not a recommendation: %s", self._last_unreadable)
+            return None
+        return recommendation.sale_id, recommendation
 
     def _read_backup(self) -> None:
         try:
@@ -353,7 +359,7 @@ class Feed:
             self._mongo_problem = None
             if fresh:
                 self._last_read = time.time()
-                self._held.put(fresh)
+                self._held.apply((r.sale_id, r) for r in fresh)
 
     def _newer_in_mongo(self, collection: Any) -> list[Recommendation]:
         """The newest documents, until one made before all that is held."""
