@@ -25,9 +25,13 @@ log = logging.getLogger("local_stack")
 
 
 def explicit_settings() -> dict[str, str]:
-    """What the person set in `.env` and in the environment, which wins."""
-    named = {**dotenv_values(HERE.parent / ".env"), **os.environ}
-    return {name: value for name, value in named.items() if value}
+    """What the person set in `.env` and in the environment, which wins; empty is not set.
+
+    An empty STACK in the environment does win: it takes back the word of `.env`.
+    """
+    file = {name: value for name, value in dotenv_values(HERE.parent / ".env").items() if value}
+    environment = {name: value for name, value in os.environ.items() if value or name == "STACK"}
+    return file | environment
 
 
 def up(stack: Stack, settings: Mapping[str, str]) -> None:

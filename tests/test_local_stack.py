@@ -40,7 +40,11 @@ def local_stack(tmp_path: Path, ports: list[int]) -> Iterator[Command]:
     def run(command: str, *options: str, **environment: str) -> subprocess.CompletedProcess:
         names = ("--kafka-port", "--controller-port", "--mongo-port")
         where = [f"{name}={port}" for name, port in zip(names, ports, strict=True)]
-        nothing_set = {"STACK": "", "KAFKA_BOOTSTRAP_SERVERS": "", "MONGO_URI": ""}
+        here = {
+            "STACK": "",
+            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{ports[0]}",
+            "MONGO_URI": f"mongodb://127.0.0.1:{ports[2]}",
+        }
         return subprocess.run(
             [
                 sys.executable,
@@ -52,7 +56,7 @@ def local_stack(tmp_path: Path, ports: list[int]) -> Iterator[Command]:
                 *options,
             ],
             cwd=ROOT,
-            env=os.environ | nothing_set | environment,
+            env=os.environ | here | environment,
             capture_output=True,
             text=True,
             timeout=PATIENCE_SECONDS,
@@ -295,6 +299,23 @@ def test_settings_that_point_elsewhere_start_nothing(local_stack: Command, tmp_p
     assert "nothing is started" in told.stderr
     assert "secret" not in told.stderr + told.stdout
     assert [] == list(tmp_path.iterdir())
+
+
+def test_settings_come_from_the_file_and_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment wins over .env, unless it is empty; an empty STACK takes the word back."""
+    monkeypatch.setattr(lifecycle, "HERE", tmp_path / "local_stack")
+    (tmp_path / ".env").write_text(
+        "MONGO_URI=mongodb://file\nSTACK=docker\nKAFKA_BOOTSTRAP_SERVERS=file:9092\n"
+    )
+    monkeypatch.setenv("MONGO_URI", "")
+    monkeypatch.setenv("STACK", "")
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "environment:9092")
+    found = lifecycle.explicit_settings()
+    assert "mongodb://file" == found["MONGO_URI"]
+    assert "" == found["STACK"]
+    assert "environment:9092" == found["KAFKA_BOOTSTRAP_SERVERS"]
 
 
 @pytest.mark.parametrize(
