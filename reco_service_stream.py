@@ -29,13 +29,12 @@ from typing import Any, TypeVar
 
 import pymongo
 from confluent_kafka import Message
-from prometheus_client import Counter, Gauge, Histogram
 from pymongo import ReplaceOne
 from pymongo.database import Database
-from pymongo.errors import PyMongoError
+from pymongo.errors import BulkWriteError, PyMongoError
 
 from config import Settings
-from erp import contract, dead_letters, kafka, late_lines, mongo, sale_answers
+from erp import contract, dead_letters, kafka, late_lines, mongo, sale_answers, service_metrics
 from erp.background import Background
 from erp.baskets import Basket, WaitingSales
 from erp.deliveries import BadMessageError, Reader
@@ -44,6 +43,7 @@ from erp.live_model import LiveModel
 from erp.metrics import Health, serve
 from erp.process import Failure, Stop, add_endless_flags, argument_parser, run, start_logging
 from erp.source import Source
+from erp.store import DUPLICATE_KEY
 
 log = logging.getLogger("erp.reco")
 
@@ -56,26 +56,8 @@ WRITE_TIMEOUT = 10  # s, after which the database counts as away
 FLUSH_TIMEOUT = 5  # s, after which Kafka counts as away
 DRAIN_SECONDS = 6  # after a signal, of the 10 s that a supervisor grants
 
-SALES = Counter("erp_reco_sales", "Sales read from Kafka")
-ANSWERS = Counter("erp_reco_answers", "Sales answered: first, or improved by late lines", ["kind"])
-PRODUCTS = Counter("erp_reco_recommendations", "Products recommended", ["source"])
-INCOMPLETE = Counter("erp_reco_incomplete", "Sales answered with lines missing at the deadline")
-ERRORS = Counter("erp_reco_errors", "Sales that could not be answered", ["reason"])
-WAITING = Gauge("erp_reco_waiting_sales", "Sales that wait for their lines")
-LATE = Gauge("erp_reco_late_sales", "Incomplete answers that wait for late lines")
-LAG = Gauge("erp_reco_lag_messages", "Sales in Kafka that were not read yet", ["partition"])
-LATENCY = Histogram(
-    "erp_reco_latency_seconds",
-    "From the sale in Kafka to its answer",
-    buckets=(.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300),
-)  # fmt: skip
-SCORING = Histogram(
-    "erp_reco_scoring_seconds",
-    "Scoring and enriching one sale",
-    buckets=(.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .1),
-)  # fmt: skip
-
 T = TypeVar("T")
+Composed = tuple[Basket, dict[str, Any], dict[str, bytes]]  # a sale, its answer, its message
 
 
 class AwayError(Exception):
@@ -175,7 +157,7 @@ class Service:
         messages = self.source.take(space, pause)
         self.stop.count(len(messages))
         self.read_count += len(messages)
-        SALES.inc(len(messages))
+        service_metrics.SALES.inc(len(messages))
         return messages
 
     def accept(self, messages: list[Message]) -> None:
@@ -208,10 +190,15 @@ class Service:
 
     def refuse(self, message: Message, kind: str, reason: str) -> None:
         """Put a message aside that cannot be answered; the ones behind it go on."""
-        ERRORS.labels(kind).inc()
+        service_metrics.REFUSED.labels(kind).inc()
         log.warning("%s refused, %s: %s", kafka.position(message), kind, reason)
         dead_letters.send(self.outbox, self.dead_letter_topic, message, kind, reason, stage=STAGE)
         self.put_aside.append(message)
+
+    def refuse_sale(self, basket: Basket, kind: str, reason: str) -> None:
+        """Put aside the message of a sale; an answer that stands already stays."""
+        for message in basket.sources[-1:]:
+            self.refuse(message, kind, reason)
 
     def answer(self, baskets: list[Basket]) -> None:
         """Give sales their first answer, then let go of them."""
@@ -219,10 +206,10 @@ class Service:
             return
         self.publish(baskets, self.waiting, "first")
         for basket in baskets:
-            self.source.release(basket.sources)
-            if not basket.complete:
-                INCOMPLETE.inc()
+            if basket in self.waiting and not basket.complete:
+                service_metrics.INCOMPLETE.inc()
                 self.follow(basket)
+            self.source.release(basket.sources)
         self.waiting.remove(baskets)
 
     def improve(self) -> None:
@@ -255,51 +242,73 @@ class Service:
         """Compose the answers and bring them to both places; the order is law."""
         composed = self.compose(baskets)
         # 1 MongoDB. While it is away sales may go to another copy, which then answers them.
-        self.outlast(
+        refused = self.outlast(
             lambda: self.store([answer for basket, answer, _ in composed if basket in owner]),
             "writing recommendations",
         )
+        for basket, answer, _ in composed:
+            if (reason := refused.get(answer["_id"])) is not None:
+                self.refuse_sale(basket, "not-stored", reason)
         # 2 Kafka, confirmed.
-        sent = [each for each in composed if each[0] in owner]
+        sent = [each for each in composed if each[0] in owner and each[1]["_id"] not in refused]
         self.outbox.send(self.answer_topic, [message for _, _, message in sent])
         self.flush()
         # 3 The offsets: released by the caller, committed by the loop.
         self.answer_count += len(sent)
-        ANSWERS.labels(kind).inc(len(sent))
-        for _, answer, _ in sent:
-            LATENCY.observe(answer["latency_ms"] / 1000)
-            for product in answer["recommendations"]:
-                PRODUCTS.labels(product["source"]).inc()
+        service_metrics.count_answers([answer for _, answer, _ in sent], kind)
 
-    def compose(
-        self, baskets: list[Basket]
-    ) -> list[tuple[Basket, dict[str, Any], dict[str, bytes]]]:
+    def compose(self, baskets: list[Basket]) -> list[Composed]:
         """Each sale with its answer as a document and as a message."""
         started = time.perf_counter()
         composed = []
-        for basket, answer in zip(baskets, self.model.answers(baskets), strict=True):
+        for basket, answer in self.scored(baskets):
             message = {"key": answer["sale_id"].encode(), "value": sale_answers.encode(answer)}
-            if len(message["value"]) <= sale_answers.MESSAGE_BYTES_MAX:
+            if len(message["value"]) > sale_answers.MESSAGE_BYTES_MAX:
+                self.refuse_sale(basket, "too-large", "the answer does not fit a message")
+            else:
                 composed.append((basket, answer, message))
-            elif basket.sources:
-                self.refuse(basket.sources[-1], "too-large", "the answer does not fit a message")
-        each = (time.perf_counter() - started) / max(1, len(baskets))
-        for _ in baskets:
-            SCORING.observe(each)
+        service_metrics.count_scoring(len(baskets), time.perf_counter() - started)
         return composed
 
-    def store(self, documents: list[dict[str, Any]]) -> None:
-        """Put each answer in the place of an older one to the same sale."""
-        if documents:
-            writes = [ReplaceOne({"_id": each["_id"]}, each, upsert=True) for each in documents]
+    def scored(self, baskets: list[Basket]) -> list[tuple[Basket, dict[str, Any]]]:
+        """Each sale with its answer; one that cannot be scored is refused, not its neighbours."""
+        try:
+            return list(zip(baskets, self.model.answers(baskets), strict=True))
+        except Exception as error:
+            if len(baskets) > 1:
+                return [each for basket in baskets for each in self.scored([basket])]
+            for basket in baskets:
+                log.exception("sale %s cannot be scored", basket.sale.sale_id)
+                self.refuse_sale(basket, "not-scored", repr(error))
+            return []
+
+    def store(self, documents: list[dict[str, Any]]) -> dict[str, str]:
+        """Put each answer in the place of an older one; returns those refused, and why."""
+        if not documents:
+            return {}
+        writes = [ReplaceOne({"_id": each["_id"]}, each, upsert=True) for each in documents]
+        try:
             with pymongo.timeout(WRITE_TIMEOUT):
                 self.answers.bulk_write(writes, ordered=False)
+        except BulkWriteError as error:
+            if mongo.is_outage(error):
+                raise
+            problems = [(documents[each["index"]], each) for each in error.details["writeErrors"]]
+            # another copy wrote the same answer in this moment: now it stands, and is replaced
+            raced = [document for document, each in problems if each["code"] == DUPLICATE_KEY]
+            return {
+                document["_id"]: each["errmsg"]
+                for document, each in problems
+                if each["code"] != DUPLICATE_KEY
+            } | self.store(raced)
+        return {}
 
     def flush(self) -> None:
         """Wait until Kafka confirmed everything that was sent."""
         while self.outbox.flush(FLUSH_TIMEOUT):
             self.health.beat()
             self.health.report("kafka", "does not confirm")
+            service_metrics.OUTAGES.labels("kafka").inc()
             log.warning("Kafka does not confirm the recommendations, waiting")
             if self.stop.requested:
                 raise AwayError("Kafka is away")
@@ -318,6 +327,7 @@ class Service:
             nonlocal began
             began = began or time.monotonic()
             self.health.report("mongo", "away")
+            service_metrics.OUTAGES.labels("mongo").inc()
             until = time.monotonic() + seconds
             while time.monotonic() < until and not self.stop.requested:
                 self.health.beat()
@@ -364,10 +374,7 @@ class Service:
         read, answered = self.read_count, self.answer_count
         read_before, answered_before = self.reported_counts
         lag = self.source.lag()
-        for partition, messages in lag.items():
-            LAG.labels(partition).set(messages)
-        WAITING.set(len(self.waiting))
-        LATE.set(len(self.late))
+        service_metrics.show(len(self.waiting), len(self.late), lag)
         log.info(
             "read %d (%.0f/s), answered %d (%.0f/s), waiting %d, incomplete %d, lag %d, model %s",
             read, (read - read_before) / seconds,

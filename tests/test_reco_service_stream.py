@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from erp import kafka
+from erp import kafka, recommender
 from erp.contract import (
     DEAD_LETTER,
     PRODUCTS,
@@ -31,8 +31,8 @@ TOP_N = 5
 class Shop:
     """A shop of thirty products with some history, and what it hands to the service."""
 
-    def __init__(self, settings, database):
-        self.settings, self.database = settings, database
+    def __init__(self, settings, database, scripts):
+        self.settings, self.database, self.scripts = settings, database, scripts
         self.prefix = settings.topic_prefix
         admin = kafka.wait_for_kafka(settings.kafka)
         topics = [self.prefix + name for name in (SALES.name, RECOMMENDATIONS, DEAD_LETTER)]
@@ -78,7 +78,10 @@ class Shop:
         """Wait until `condition(answers)` holds; the answers."""
         until = time.monotonic() + PATIENCE
         while not condition(answers := self.answers()):
-            assert time.monotonic() < until, f"answered: {sorted(answers)}"
+            failed = [each for each in self.scripts.started if each.process.poll() in (1, 2)]
+            assert not failed, failed[0].stderr
+            logs = [each.stderr[-2000:] for each in self.scripts.started]
+            assert time.monotonic() < until, f"answered: {sorted(answers)}\n" + "\n".join(logs)
             time.sleep(0.05)
         return answers
 
@@ -88,9 +91,9 @@ class Shop:
 
 
 @pytest.fixture
-def shop(settings, database):
+def shop(settings, database, run_script):
     """A shop whose topics, collections and groups no other test has."""
-    return Shop(settings, database)
+    return Shop(settings, database, run_script)
 
 
 def products(answer):
@@ -407,6 +410,64 @@ def test_catalogue_change_is_followed(shop, run_script):
         ] == "Renamed" and "p5" not in recommended(newest)
 
     shop.wait_for(followed)
+    assert 0 == service.stop()
+
+
+def trained(together):
+    """A model in which `together` are always bought with each other, over other pairs."""
+    pairs = [together] * 30 + [("p20", "p21"), ("p22", "p23")] * 15
+    lines = [(f"t{n}", product) for n, pair in enumerate(pairs) for product in pair]
+    return recommender.fit(
+        {"sale_id": [sale for sale, _ in lines], "product_id": [product for _, product in lines]},
+        {
+            "sale_id": [f"t{n}" for n in range(len(pairs))],
+            "sale_datetime": ["2024-04-01T10:00:00Z"] * len(pairs),
+        },
+    )
+
+
+def test_model_is_followed_while_running(shop, run_script):
+    """Without a model what sells is offered; a new model serves in seconds; a broken one never."""
+    service = run_script.start(SCRIPT, MODEL_POLL_SECONDS=0.1)
+    path = shop.settings.model_path
+
+    def next_answer():
+        sale_id = f"s{len(shop.answers())}"
+        shop.store(sale_id, ["p1"])
+        shop.sell(sale_id, 1)
+        return shop.wait_for_sales(sale_id)[sale_id]
+
+    def wait_for_version(version):
+        shop.wait_for(lambda _: f"model {version} (item-cooccurrence" in service.stderr)
+        answer = next_answer()
+        assert version == answer["model_version"]
+        return recommended(answer)[0]
+
+    assert "popularity" == next_answer()["algo"]
+    first, second = trained(("p1", "p28")), trained(("p1", "p29"))
+    first.save(path)
+    assert "p28" == wait_for_version(first.version)
+    second.save(path)
+    assert "p29" == wait_for_version(second.version)
+    path.write_bytes(b"not a model")
+    shop.wait_for(lambda _: "cannot be used" in service.stderr)
+    assert second.version == next_answer()["model_version"]
+    assert 0 == service.stop()
+
+
+def test_customers_purchases_are_known_after_a_restart(shop, run_script):
+    """What a customer bought since the model was trained is offered to her again."""
+    trained(("p1", "p28")).save(shop.settings.model_path)
+    for n in range(3):
+        shop.store(f"old{n}", ["p21"])
+        shop.sell(f"old{n}", 1, customer_id="regular")
+    done = run_script(SCRIPT, "--max-messages", 3)
+    assert 0 == done.returncode, done.stderr
+    service = run_script.start(SCRIPT)
+    shop.wait_for(lambda _: "3 sales since the model was trained" in service.stderr)
+    shop.store("new", ["p1"])
+    shop.sell("new", 1, customer_id="regular")
+    assert {"p28", "p21"} == set(recommended(shop.wait_for_sales("new")["new"])[:2])
     assert 0 == service.stop()
 
 
