@@ -8,7 +8,9 @@ and goes on with what it read last while MongoDB is away.
     streamlit run erp_dashboard.py --server.port 8501          # the same
 """
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import NamedTuple
 
 import polars as pl
@@ -64,7 +66,8 @@ def main() -> None:
 
     history_filters.restore(found.choices)
     view = history_filters.draw(t, fmt, found.choices)
-    history_filters.save(settings.page_language, found.choices)
+    save = partial(history_filters.save, settings.page_language, found.choices)
+    save()
     report = report_on(database.name, found.stamp.round, view, found)
     look = Look(
         t, fmt, found.choices.products, f"{found.stamp.round}-{abs(hash((view, fmt.locale)))}"
@@ -76,7 +79,7 @@ def main() -> None:
     if not report.figures["tickets"]:
         st.info(t("history_no_match"), icon=":material/search_off:")
         return
-    draw_sections(report, look)
+    draw_sections(report, look, save)
 
 
 def draw_view(report: Report, look: Look, stamp: Stamp, fmt: Formats) -> None:
@@ -101,9 +104,9 @@ def draw_view(report: Report, look: Look, stamp: Stamp, fmt: Formats) -> None:
         )
 
 
-def draw_sections(report: Report, look: Look) -> None:
+def draw_sections(report: Report, look: Look, save: Callable[[], None]) -> None:
     history_sections.key_figures(report, look)
-    history_sections.trend(report, look)
+    history_sections.trend(report, look, save)
     history_sections.stores(report, look)
     history_sections.categories(report, look)
     left, right = st.columns(2, gap="large")

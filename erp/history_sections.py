@@ -1,6 +1,6 @@
 """The parts of the history page: what is drawn of a Report, and what a click on it does."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -90,8 +90,12 @@ def _spark(sparks: pl.DataFrame, name: str) -> list[float] | None:
     return [round(value or 0, 4) for value in sparks[name]]
 
 
-def trend(report: Report, look: Look) -> None:
-    """A measure over time by day, week or month, with its moving average."""
+@st.fragment
+def trend(report: Report, look: Look, save: Callable[[], None]) -> None:
+    """A measure over time by day, week or month, with its moving average.
+
+    `save` puts into the URL what the reader chose.
+    """
     t, fmt, state = look.t, look.fmt, st.session_state
     st.subheader(t("trend"))
     state["shown_step"] = state["step"] or _fitting_step(report.view.days)
@@ -105,6 +109,7 @@ def trend(report: Report, look: Look) -> None:
             format_func=lambda step: t(f"step_{step}"), label_visibility="collapsed",
             on_change=lambda: state.update(step=state["shown_step"]),
         )  # fmt: skip
+    save()
     step: Step = state["shown_step"]
     frame = report.over_time(step)
     names = [_step_name(start, step, look) for start in frame["start"]]

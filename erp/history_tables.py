@@ -1,6 +1,6 @@
 """The tables of the history page: on the screen, as CSV, and all of them in one workbook."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -36,27 +36,54 @@ class Table(NamedTuple):
     columns: dict[str, tuple[str, page.Kind]]  # field -> (heading, kind)
 
 
-def tables(report: Report, look: Look) -> Iterator[Table]:
-    """All tables of the view, one by one."""
-    t = look.t
+def _days(report: Report, look: Look) -> Table:
     over_time = report.over_time("day").drop(pl.selectors.ends_with("_average"))
-    yield _table("days", over_time, {"start": ("date", "date")}, look)
-    yield _table("stores", report.stores, {"store_id": ("store", "text")}, look)
-    yield _table("payments", report.payments, {"payment_type": ("payment", "text")}, look)
-    yield _table("categories", report.categories, {"category": ("category", "text")}, look)
-    keys = {"category": ("category", "text"), "subcategory": ("subcategory", "text")}
-    yield _table("subcategories", report.subcategories, keys, look)
-    keys = {"product_id": ("product_id", "text"), "name": ("product", "text"), **_CATEGORY}
-    yield _table("products", report.products, keys, look)
-    named = report.customers.with_columns(
-        segment=pl.Series(
-            [segment_name(each, t) for each in report.customers["segment"]], dtype=pl.String
-        )
-    )
-    yield _table("customers", named, _CUSTOMER, look)
+    return _table("days", over_time, {"start": ("date", "date")}, look)
 
+
+def _stores(report: Report, look: Look) -> Table:
+    return _table("stores", report.stores, {"store_id": ("store", "text")}, look)
+
+
+def _payments(report: Report, look: Look) -> Table:
+    return _table("payments", report.payments, {"payment_type": ("payment", "text")}, look)
+
+
+def _categories(report: Report, look: Look) -> Table:
+    return _table("categories", report.categories, _CATEGORY, look)
+
+
+def _subcategories(report: Report, look: Look) -> Table:
+    keys = {**_CATEGORY, "subcategory": ("subcategory", "text")}
+    return _table("subcategories", report.subcategories, keys, look)
+
+
+def _products(report: Report, look: Look) -> Table:
+    return _table("products", report.products, _PRODUCT, look)
+
+
+def _customers(report: Report, look: Look) -> Table:
+    segments = [segment_name(each, look.t) for each in report.customers["segment"]]
+    named = report.customers.with_columns(segment=pl.Series(segments, dtype=pl.String))
+    return _table("customers", named, _CUSTOMER, look)
+
+
+TABLES: dict[str, Callable[[Report, Look], Table]] = {  # key of the texts -> how it is made
+    "days": _days,
+    "stores": _stores,
+    "payments": _payments,
+    "categories": _categories,
+    "subcategories": _subcategories,
+    "products": _products,
+    "customers": _customers,
+}
 
 _CATEGORY: dict[str, tuple[str, page.Kind]] = {"category": ("category", "text")}
+_PRODUCT: dict[str, tuple[str, page.Kind]] = {
+    "product_id": ("product_id", "text"),
+    "name": ("product", "text"),
+    **_CATEGORY,
+}
 _CUSTOMER: dict[str, tuple[str, page.Kind]] = {
     "customer_id": ("customer", "text"),
     "name": ("name", "text"),
@@ -88,30 +115,31 @@ def as_file(table: Table) -> pl.DataFrame:
     ).rename({field: heading for field, (heading, _) in table.columns.items()})
 
 
+@st.fragment
 def draw(report: Report, look: Look, day: date) -> None:
-    """Every table under a tab of its own, with its CSV."""
-    t = look.t
+    """Every table under a tab of its own, with its CSV; the one that is open is computed."""
+    t, number = look.t, look.fmt.number
     st.subheader(t("raw_data"))
-    every = list(tables(report, look))
-    for tab, table in zip(st.tabs([t(each.name) for each in every]), every, strict=True):
-        with tab, st.container(key=f"table-{table.name}"):
-            page.table(
-                table.frame.head(page.TABLE_ROWS).to_pandas(), table.columns, look.fmt,
-                f"table-{table.name}-{look.version}", height=420,
-            )  # fmt: skip
-            if table.frame.height > page.TABLE_ROWS:
-                number = look.fmt.number
-                st.caption(t("first_rows", shown=page.TABLE_ROWS, total=number(table.frame.height)))
+    tabs = st.tabs([t(name) for name in TABLES], key="tables", on_change="rerun")
+    for tab, (name, make) in zip(tabs, TABLES.items(), strict=True):
+        if not tab.open:
+            continue
+        with tab, st.container(key=f"table-{name}"):
+            table = make(report, look)
+            shown = table.frame.head(page.TABLE_ROWS)
+            key = f"table-{name}-{look.version}"
+            page.table(shown.to_pandas(), table.columns, look.fmt, key, height=420)
+            if table.frame.height > shown.height:
+                total = number(table.frame.height)
+                st.caption(t("first_rows", shown=number(shown.height), total=total))
             st.download_button(
                 t("download_csv"),
                 lambda table=table: export.to_csv(as_file(table)),
-                file_name=f"{t('file_history')}_{t(table.name).lower()}_{day}.csv".replace(
-                    " ", "_"
-                ),
+                file_name=f"{t('file_history')}_{t(name).lower()}_{day}.csv".replace(" ", "_"),
                 mime=export.CSV_TYPE,
                 on_click="ignore",
                 icon=":material/download:",
-                key=f"csv-{table.name}",
+                key=f"csv-{name}",
             )
 
 
@@ -128,5 +156,5 @@ def workbook(report: Report, look: Look, about: dict[str, Any]) -> bytes:
         (t("buyers"), report.figures["customers"]),
         (t("discount_share"), report.figures["discount_share"]),
     ]
-    sheets = {t(each.name): as_file(each) for each in tables(report, look)}
+    sheets = {t(name): as_file(make(report, look)) for name, make in TABLES.items()}
     return export.to_excel(sheets, cover, t("view_sheet"))

@@ -26,7 +26,7 @@ from config import Settings
 from local_stack.stack import Stack, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 30  # seconds; bound on everything that a page is waited for
+PATIENCE = 60  # seconds; bound on everything that a page is waited for
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-quic", "--disable-background-networking"]
 NO_CHROMIUM = "no chromium for the tests of the pages: `make browser` installs it"
 
