@@ -134,8 +134,7 @@ def catch_up(database: Database[Document], zone: str, memory: Memory) -> Result:
         return recompute(database, zone)
     renamed = _renamed(changed, memory.boards)
     products, relabelled, more_days = _relabelled(database, changed, renamed)
-    affected = affected_sales(changed)
-    days = _days(changed, affected, memory.places) | more_days
+    days = _days(changed, affected_sales(changed), memory.places) | more_days
     if len(days) > FEW_DAYS and 2 * len(days) > memory.places["day"].n_unique():
         log.info("so many days are affected that all is computed anew")
         return recompute(database, zone)
@@ -305,9 +304,11 @@ def _look_up(read_rows: Any, collection: Any, ids: Collection[str]) -> pl.DataFr
 
 
 def _days(changed: Changed, affected: set[str], places: pl.DataFrame) -> set[date | None]:
-    """The days on which the affected sales were and are; None for lines without a sale."""
+    """The days on which the affected sales were and are; None, that of lines without a sale."""
+    if not affected:
+        return set()
     were = places.filter(pl.col("hash").is_in(_hashes(affected).implode()))["day"]
-    return {*were, *changed.fresh[contract.SALES.name]["day"]}
+    return {*were, *changed.fresh[contract.SALES.name]["day"], None}
 
 
 def _fact_documents(database: Database[Document], days: set[date | None]) -> list[Document]:
