@@ -70,41 +70,47 @@ def find_maven() -> str:
     return mvn
 
 
-def jars_folder() -> Path:
-    """Where the jars and the compiled classes are, or will be.
+def jars_folder(project: Path = HERE) -> Path:
+    """Where the jars and the compiled classes of a project are, or will be.
 
     Its name holds a digest of pom.xml and of the Java sources, so a change of either makes a new
     folder.
     """
-    digest = hashlib.sha256(POM.read_bytes())
-    for source in sorted(JAVA_SOURCES.iterdir()):
+    digest = hashlib.sha256((project / POM.name).read_bytes())
+    for source in sorted((project / JAVA_SOURCES.name).iterdir()):
         digest.update(source.read_bytes())
     return RUN_DIR / "jars" / digest.hexdigest()[:12]
 
 
-def fetch_jars(java: str) -> Path:
-    """The folder of jars, filled by Maven on the first call; it appears whole or not at all."""
-    jars = jars_folder()
+def fetch_jars(java: str, project: Path = HERE) -> Path:
+    """The folder of jars, filled by Maven on the first call; it appears whole or not at all.
+
+    `project` is a folder with a pom.xml, whose dependencies are fetched, and the folder java, whose
+    sources are compiled against them.
+    """
+    jars = jars_folder(project)
     if not jars.is_dir():
         with file_lock(RUN_DIR / "jars.lock"):
             if not jars.is_dir():
-                _fill(jars, java)
+                _fill(jars, java, project)
     return jars
 
 
-def _fill(jars: Path, java: str) -> None:
+def _fill(jars: Path, java: str, project: Path) -> None:
     mvn = find_maven()
-    log.info("fetching the jars of Kafka and MongoDB's stand-in (60 MB, once)")
+    log.info("fetching the jars that %s/pom.xml names (some 60 MB, once)", project.name)
     jars.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=jars.parent, prefix="fetching-") as fetching:
         whole = Path(fetching) / jars.name
         copy = ["dependency:copy-dependencies", f"-DoutputDirectory={whole}"]
-        _run([mvn, "-q", "-B", "-f", str(POM), *copy], "Maven could not fetch the jars")
+        pom = str(project / POM.name)
+        _run([mvn, "-q", "-B", "-f", pom, *copy], "Maven could not fetch the jars")
         classpath = os.pathsep.join(str(jar) for jar in whole.glob("*.jar"))
         compiler = ["-m", "jdk.compiler/com.sun.tools.javac.Main", "-d", str(whole)]
+        sources = map(str, (project / JAVA_SOURCES.name).glob("*.java"))
         _run(
-            [java, *compiler, "-cp", classpath, *map(str, JAVA_SOURCES.glob("*.java"))],
-            f"Java could not compile the wire server (a JRE cannot; {INSTALL_JAVA})",
+            [java, *compiler, "-cp", classpath, *sources],
+            f"Java could not compile {project.name}/java (a JRE cannot; {INSTALL_JAVA})",
         )
         shutil.copy(JAVA_SOURCES / "log4j2.xml", whole)
         whole.replace(jars)
