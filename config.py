@@ -36,6 +36,7 @@ def _mongo_scheme(uri: SecretStr) -> SecretStr:
     return uri
 
 
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
 ProjectPath = Annotated[Path, AfterValidator(_from_root)]
 TopicPart = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]*$", max_length=100)]
 
@@ -69,9 +70,7 @@ class Settings(BaseSettings):
     mongo_database: str = Field("erp", pattern=r'^[^/\\. "$*<>:|?\x00]{1,63}$')
 
     # The business and its files
-    business_timezone: Annotated[str, AfterValidator(_known_zone)] = (
-        "UTC"  # of times without an offset
-    )
+    business_timezone: TimeZone = "UTC"  # of times without an offset
     csv_dir: ProjectPath = Path("csv_out")
     model_path: ProjectPath = Path("models/item_sim.pkl")
 
@@ -144,12 +143,13 @@ class Settings(BaseSettings):
 
 
 def mask_uri(uri: str) -> str:
-    """A connection string with its password as stars.
+    """A connection string with its passwords as stars.
 
     >>> mask_uri("mongodb://admin:admin123@localhost:27017")
     'mongodb://admin:***@localhost:27017'
     """
-    return re.sub(r"(//[^:/@]*):.*@", r"\1:***@", uri)
+    uri = re.sub(r"(//[^:/@]*):.*@", r"\1:***@", uri)
+    return re.sub(r"(?i)(password|token|secret)=[^&]*", r"\1=***", uri)
 
 
 def _one_line(problem: Any) -> str:

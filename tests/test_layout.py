@@ -1,0 +1,88 @@
+"""The shape of the project: imports make a star, and every script tells what it is."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import config
+from erp import contract
+
+ROOT = Path(config.__file__).parent
+SCRIPTS = [
+    "erp_simulator_producer",
+    "erp_kafka_to_mongo",
+    "model_train_reco",
+    "reco_service_stream",
+    "print_recommendations_consumer",
+    "mongo_data_processor_completo",
+    "erp_dashboard",
+    "erp_dashboard_dinamico",
+]
+PAGES = {"erp_dashboard", "erp_dashboard_dinamico", "print_recommendations_consumer"}
+
+
+def imported(file):
+    """The modules that a file imports, in full."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def test_the_top_level_holds_the_eight_scripts_and_the_settings():
+    """Nothing else runs from there."""
+    assert {*SCRIPTS, "config"} == {file.stem for file in ROOT.glob("*.py")}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_no_script_imports_a_script(script):
+    """What two of them need is in erp/."""
+    others = {*SCRIPTS} - {script}
+    assert set() == others & {name.split(".")[0] for name in imported(ROOT / f"{script}.py")}
+
+
+def test_the_shared_code_never_imports_the_settings_or_a_script():
+    """Settings come in as arguments, so that each piece can be used and tested alone."""
+    for file in (ROOT / "erp").rglob("*.py"):
+        tops = {name.split(".")[0] for name in imported(file)}
+        assert set() == tops & {*SCRIPTS, "config", "local_stack"}, file
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_tells_what_a_script_reads_and_writes_and_how_it_is_run(script):
+    """Its own docstring, then every flag."""
+    shown = subprocess.run(
+        [sys.executable, f"{script}.py", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert 0 == shown.returncode, shown.stderr
+    assert f"python {script}.py" in shown.stdout
+    assert "Reads" in shown.stdout
+    assert "Writes" in shown.stdout or script in PAGES
+    assert "options:" in shown.stdout
+
+
+def test_names_of_topics_and_collections_stand_once():
+    """No script or shared file spells a collection's name out again."""
+    names = {
+        contract.DAILY_SALES,
+        contract.STORES,
+        contract.CUSTOMER_ANALYSIS,
+        contract.DEAD_LETTER,
+    }
+    for file in [*(ROOT / "erp").rglob("*.py"), *ROOT.glob("*.py")]:
+        if file.name == "contract.py":
+            continue
+        literals = {
+            node.value
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        assert set() == literals & names, file
