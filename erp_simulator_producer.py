@@ -188,12 +188,12 @@ def main() -> int:
     job = opened(args, settings, files)
     with job.progress:
         try:
-            if args.mode == "live":
+            if args.watch:
+                watch(job)
+            elif args.mode == "live":
                 live(job, files)
             else:
                 batch(job, files, args.tables)
-            if args.watch:
-                watch(job)
         finally:
             undelivered = settle(job)
     show(job.state.counts, undelivered, args.rejects, time.monotonic() - began, args.json)
@@ -202,16 +202,19 @@ def main() -> int:
 
 def input_files(args: argparse.Namespace) -> Files:
     """The files of the tables that are needed; the sales too where their lines are wanted."""
+    if args.watch:  # finds them by itself
+        csv_files.find(args.csv_dir)
+        return {}
     needed = [table for table in contract.TABLES if table in args.tables]
     if SALES_ITEMS in needed and SALES not in needed:
         needed.insert(-1, SALES)
     files = csv_files.describe_all(args.csv_dir, needed, args.encoding)
-    if not any(files.values()) and not args.watch:
+    if not any(files.values()):
         raise Failure(
             f"no CSV files in {args.csv_dir}: write some with csv_out/prepare.py, or set --csv-dir"
         )
     for table in needed:
-        if not files[table] and not args.watch:
+        if not files[table]:
             log.warning("no %s.csv in %s", table.name, args.csv_dir)
     return files
 
