@@ -15,11 +15,19 @@ import numpy as np
 
 from erp import history as habits
 from erp import popularity, ranking
+from erp.memory import give_back
 from erp.similarity import fit_similarity
 
-CHUNK = 1000  # baskets at once
+CHUNK = 500  # baskets at once
 CHOICES = 3000  # baskets that teach an order, at most
+OUTCOMES = 5000  # sales that teach a probability, at most
 SHOWN = 8  # recommendations per basket that teach the probabilities
+POPULAR_CHUNKS = 4  # of sales that teach the probabilities of bestsellers
+SQUARES = [  # features of a recommendation whose products count for its probability
+    ranking.FEATURES.index(name)
+    for name in ("similarity", "basket_size", "popularity", "frequency", "habit")
+] + [len(ranking.FEATURES), len(ranking.FEATURES) + 1]
+POPULAR_SQUARES = [0, 2]
 FEWEST_CHOICES = 30  # below this the order stays that of the scores
 FEWEST_OUTCOMES = 40  # hits below which a probability is not learned from its own kind
 
@@ -149,6 +157,7 @@ class _Laboratory:
         self.baskets, self.settings = baskets, settings
         past = baskets.between(0, start)
         self.similarity, self.sold, self.facts = fit_parts(past, settings, categories)
+        give_back()
         self.active = self.similarity.sales > 0
         self.matrix = ranking.reach_matrix(self.similarity, self.active)
 
@@ -208,7 +217,7 @@ class _Laboratory:
 
     def learn_half(self, random, sales, order):
         """Probabilities for unknown customers: half of each basket shown."""
-        sales = np.sort(random.permutation(sales[self.baskets.sizes[sales] >= 2])[:8000])
+        sales = np.sort(random.permutation(sales[self.baskets.sizes[sales] >= 2])[:OUTCOMES])
         shown = _Outcomes()
         for first in range(0, len(sales), CHUNK):
             chunk = sales[first : first + CHUNK]
@@ -221,7 +230,7 @@ class _Laboratory:
     def learn_next(self, random, sales, order, order_known):
         """Probabilities for known customers: what the next sale of each held."""
         following = next_sales(self.baskets)
-        sales = np.sort(random.permutation(sales[following[sales] >= 0])[:8000])
+        sales = np.sort(random.permutation(sales[following[sales] >= 0])[:OUTCOMES])
         shown = _Outcomes()
         for first in range(0, len(sales), CHUNK):
             chunk = sales[first : first + CHUNK]
@@ -248,7 +257,8 @@ class _Laboratory:
         real = there >= 0
         shown.model.append(seen[real])
         shown.true.append(true[real])
-        self._popular_outcomes(shown, indptr, items, history, candidates, answers)
+        if len(shown.popular) < POPULAR_CHUNKS:
+            self._popular_outcomes(shown, indptr, items, history, candidates, answers)
 
     def _popular_outcomes(self, shown, indptr, items, history, candidates, answers):
         """The bestsellers of a category of the basket, and of the whole, for each basket."""
@@ -289,11 +299,14 @@ class _Outcomes:
 
     def fit(self, ridge: float):
         results = []
-        for features, outcomes in ((self.model, self.true), (self.popular, self.popular_true)):
+        for features, outcomes, squares in (
+            (self.model, self.true, SQUARES),
+            (self.popular, self.popular_true, POPULAR_SQUARES),
+        ):
             happened = np.concatenate(outcomes) if outcomes else np.zeros(0, bool)
             enough = happened.sum() >= FEWEST_OUTCOMES
             results.append(
-                ranking.fit_probability(np.concatenate(features), happened, ridge)
+                ranking.fit_probability(np.concatenate(features), happened, ridge, squares)
                 if enough
                 else None
             )

@@ -23,6 +23,7 @@ import numpy as np
 from erp import answers, artefact, learning, ranking, training_data
 from erp.catalogue import Catalogue
 from erp.history import History, fit_history
+from erp.memory import give_back
 from erp.popularity import Popularity
 from erp.shelves import CatalogueView, Shelves
 from erp.similarity import Similarity
@@ -85,8 +86,11 @@ def fit_baskets(
     catalogue = catalogue or Catalogue(settings.never_recommend)
     names = [catalogue.get(key) for key in baskets.item_ids]
     categories = [product.category for product in names]
+    give_back()
     heads = learning.learn(baskets, settings, categories)
+    give_back()
     similarity, sold, _ = learning.fit_parts(baskets, settings, categories)
+    give_back()
     newest = baskets.sale_ids[-HASHES_KEPT:]
     return Model(
         settings=settings,
@@ -97,7 +101,7 @@ def fit_baskets(
         sold=sold,
         heads=heads,
         history=fit_history(baskets, settings.personal_halflife_days),
-        trained_sales=np.sort(np.array([_hash(key) for key in newest], np.uint64)),
+        trained_sales=np.sort(np.array([_hash(key) for key in newest.to_pylist()], np.uint64)),
         facts=_facts(baskets),
         catalogue=catalogue,
     )

@@ -17,7 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 
 MONTH = 30.4375 * 86400.0  # seconds
-PRODUCTS_PER_BLOCK = 4_000_000  # of C at once, estimated: bounds the memory of a block
+PRODUCTS_PER_BLOCK = 1_000_000  # of C at once, estimated: bounds the memory of a block
 
 
 @dataclass(frozen=True)
@@ -80,45 +80,109 @@ def fit_similarity(
     weighted = np.bincount(
         baskets.items, weights=np.repeat(weights, sizes), minlength=items
     )  # n_i (items,)
-    kept = np.flatnonzero(sales >= max(min_support, 1)).astype(np.int32)
-    narrow = np.full(items, -1, np.int32)
-    narrow[kept] = np.arange(len(kept), dtype=np.int32)
-
-    columns = narrow[baskets.items]
+    # Numbered from rare to common, and only pairs with a commoner one: half of the work.
+    order = np.argsort(sales, kind="stable").astype(np.int32)
+    kept = order[np.searchsorted(sales[order], max(min_support, 1)) :]
+    number = np.full(items, -1, np.int32)
+    number[kept] = np.arange(len(kept), dtype=np.int32)
+    columns = number[baskets.items]
     used = columns >= 0
     indptr = np.concatenate(([0], np.cumsum(used)))[baskets.indptr]
-    # The real part adds up weights, the imaginary part counts: both in one product.
-    plain = sp.csr_matrix(
+    held = sp.csr_matrix(
         (np.ones(indptr[-1], np.complex64), columns[used], indptr), shape=(len(baskets), len(kept))
     )
-    mates = np.bincount(columns[used], np.repeat(np.diff(indptr), np.diff(indptr)), len(kept))
-    turned = plain.T.tocsr()  # (kept, sales)
+    lengths = np.diff(indptr)
+    cost = np.bincount(held.indices, np.repeat(lengths, lengths), len(kept))
+    # The real part adds up weights, the imaginary part counts: both in one product.
+    turned = held.T.tocsr()  # (kept, sales)
     turned.data = weights[turned.indices] + np.complex64(1j)
-    left, right = weighted[kept] ** (1 - item_exponent), weighted[kept] ** item_exponent
 
     def block(bounds: tuple[int, int]):
         first, last = bounds
-        pairs = turned[first:last] @ plain  # (last - first, kept) csr
-        rows = np.repeat(np.arange(first, last, dtype=np.int32), np.diff(pairs.indptr))
-        chosen = (pairs.data.imag > min_support - 0.5) & (rows != pairs.indices)
-        rows, others, sums = rows[chosen], pairs.indices[chosen], pairs.data[chosen]
-        del pairs
-        values = (sums.real / (left[rows] * right[others] + shrink)).astype(np.float32)
-        counts = np.rint(sums.imag).astype(np.int32)
-        keep = _strongest(rows, values, top)
-        return kept[rows[keep]], kept[others[keep]], values[keep], counts[keep]
+        pairs = turned[first:last] @ held[:, first:]  # (last - first, kept - first) csr
+        rows = np.repeat(np.arange(last - first, dtype=np.int32), np.diff(pairs.indptr))
+        often = (pairs.data.imag > min_support - 0.5) & (rows < pairs.indices)
+        return rows[often] + first, pairs.indices[often] + first, pairs.data[often]
 
+    found = _Pairs(weighted[kept], item_exponent, shrink, top)
     with ThreadPoolExecutor(threads) as pool:
-        parts = list(pool.map(block, _blocks(mates, PRODUCTS_PER_BLOCK)))
-    empty = [np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32)]
-    rows, others, values, counts = (
-        (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        if parts
-        else (*empty, np.zeros(0, np.int32))
+        for part in pool.map(block, _blocks(cost, PRODUCTS_PER_BLOCK)):
+            found.add(*part)
+    rows, others, values, counts = found.strongest()
+    # Rows in the order of the item codes; columns are sorted by scipy.
+    pairs = sp.csr_matrix(
+        (np.arange(len(rows), dtype=np.int32), (kept[rows], kept[others])), shape=(items, items)
     )
-    order = np.argsort(rows.astype(np.int64) * max(items, 1) + others)
-    starts = np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=items)))).astype(np.int64)
-    return Similarity(starts, others[order], values[order], counts[order], sales)
+    order = pairs.data
+    return Similarity(
+        pairs.indptr.astype(np.int64), pairs.indices, values[order], counts[order], sales
+    )
+
+
+class _Pairs:
+    """Pairs that occur together; now and then all but each item's strongest are let go."""
+
+    def __init__(self, weighted: np.ndarray, item_exponent: float, shrink: float, top: int):
+        self.left = (weighted ** (1 - item_exponent)).astype(np.float32)
+        self.right = (weighted**item_exponent).astype(np.float32)
+        self.shrink, self.top = np.float32(shrink), top
+        self.parts, self.held, self.limit = [], 0, 4 * PRODUCTS_PER_BLOCK
+
+    def add(self, rows, others, sums) -> None:
+        """Take undirected pairs, each once; sums is complex64, weight and count."""
+        self.parts.append((rows, others, sums))
+        self.held += len(rows)
+        if self.held > self.limit:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        rows, others, sums = self._all()
+        place, _, _ = self._directed(rows, others, sums)
+        kept = np.unique(place % len(rows))
+        self.parts = [(rows[kept], others[kept], sums[kept])]
+        self.held = len(kept)
+        self.limit = max(self.limit, 2 * self.held)
+
+    def _all(self):
+        if not self.parts:
+            none = np.zeros(0, np.int32)
+            return none, none, np.zeros(0, np.complex64)
+        return tuple(np.concatenate(part) for part in zip(*self.parts, strict=True))
+
+    def _directed(self, rows, others, sums):
+        """Places of the strongest pairs of each row, then row and value of each.
+
+        A place beyond the number of pairs is the pair's other direction.
+        """
+        sources, targets = np.concatenate((rows, others)), np.concatenate((others, rows))
+        values = np.tile(sums.real, 2)
+        scale = self.left[sources]
+        scale *= self.right[targets]
+        scale += self.shrink
+        values /= scale
+        del targets, scale
+        places, indptr = _grouped(sources, len(self.left))
+        places = places[_strongest(indptr, values[places], self.top)]
+        return places, sources[places], values[places]
+
+    def strongest(self):
+        """Rows, others, values and counts of the `top` strongest pairs of each row."""
+        rows, others, sums = self._all()
+        self.parts = []
+        places, sources, values = self._directed(rows, others, sums)
+        pair = places % max(len(rows), 1)
+        targets = rows[pair] + others[pair] - sources
+        return sources, targets, values, np.rint(sums.imag[pair]).astype(np.int32)
+
+
+def _grouped(rows: np.ndarray, items: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places ordered by row, in the order given within a row, and where each row begins."""
+    one_each = sp.csr_matrix(
+        (np.ones(len(rows), np.int8), rows, np.arange(len(rows) + 1, dtype=np.int32)),
+        shape=(len(rows), items),
+    )
+    by_row = one_each.tocsc()  # a counting sort
+    return by_row.indices, by_row.indptr
 
 
 def _blocks(cost: np.ndarray, limit: int) -> list[tuple[int, int]]:
@@ -131,19 +195,11 @@ def _blocks(cost: np.ndarray, limit: int) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-def _strongest(rows: np.ndarray, values: np.ndarray, top: int) -> np.ndarray:
-    """Positions of the `top` largest values of each row; ties go to the smaller position."""
-    if not len(rows):
-        return np.zeros(0, np.int64)
-    base = rows[0]
-    lengths = np.bincount(rows - base)
-    if lengths.max() <= top:
-        return np.arange(len(rows))
-    long = (lengths > top)[rows - base]
-    within = np.flatnonzero(long)
-    order = within[np.lexsort((-values[within], rows[within]))]
-    sorted_rows = rows[order]
-    first = np.searchsorted(sorted_rows, sorted_rows, side="left")
-    return np.sort(
-        np.concatenate((np.flatnonzero(~long), order[np.arange(len(order)) - first < top]))
-    )
+def _strongest(indptr: np.ndarray, values: np.ndarray, top: int) -> np.ndarray:
+    """Places of the `top` largest values of each row of a csr, ascending."""
+    chosen = np.ones(len(values), bool)
+    for row in np.flatnonzero(np.diff(indptr) > top):
+        first, last = indptr[row], indptr[row + 1]
+        weak = np.argpartition(values[first:last], last - first - top)[: last - first - top]
+        chosen[first + weak] = False
+    return np.flatnonzero(chosen)

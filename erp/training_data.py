@@ -31,8 +31,9 @@ class Baskets:
 
     Attributes
     ----------
-    item_ids, customer_ids, store_ids, sale_ids : list of str
-        What the codes stand for; `sale_ids` is parallel to `times`.
+    item_ids, customer_ids, store_ids : list of str
+        What the codes stand for.
+    sale_ids : pyarrow text array (sales)
     indptr : int64 (sales + 1), items : int32 (lines)
         Sale s holds the products `items[indptr[s]:indptr[s + 1]]`, each once.
     times : float64 (sales)
@@ -46,7 +47,7 @@ class Baskets:
     item_ids: list[str]
     customer_ids: list[str]
     store_ids: list[str]
-    sale_ids: list[str]
+    sale_ids: pa.Array
     indptr: np.ndarray
     items: np.ndarray
     times: np.ndarray
@@ -89,7 +90,7 @@ def empty(item_ids: list[str] | None = None) -> Baskets:
         item_ids or [],
         [],
         [],
-        [],
+        pa.array([], pa.string()),
         np.zeros(1, np.int64),
         np.zeros(0, np.int32),
         np.zeros(0),
@@ -197,21 +198,28 @@ def as_table(frame) -> pa.Table:
     return pa.table(frame)
 
 
-def encode(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
-    """Codes (int32, -1 for null and empty) and the text of each code."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+def encode(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
+    """Codes (int32, -1 for null and empty) and the distinct texts, a text column, by code."""
+    array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()
     codes = array.indices.fill_null(NONE).to_numpy(zero_copy_only=False).astype(np.int32)
-    texts = [id_text(value) for value in array.dictionary.to_pylist()]
-    known: dict[str, int] = {}
-    translated = np.array(
-        [NONE if text is None else known.setdefault(text, len(known)) for text in texts] + [NONE],
-        dtype=np.int32,
-    )  # (values + 1): the last one serves code -1
-    return translated[codes], list(known)
+    texts = _texts(array.dictionary).dictionary_encode()  # two values may have the same text
+    known = pc.drop_null(pc.if_else(pc.equal(texts.dictionary, ""), None, texts.dictionary))
+    to_known = pc.index_in(texts.dictionary, value_set=known).fill_null(NONE)
+    translated = pc.take(to_known, texts.indices).fill_null(NONE).to_numpy(zero_copy_only=False)
+    return np.append(translated, NONE).astype(np.int32)[codes], known
+
+
+def _texts(values: pa.Array) -> pa.Array:
+    """Ids as a text column."""
+    if pa.types.is_string(values.type):
+        return values
+    if pa.types.is_integer(values.type) or pa.types.is_large_string(values.type):
+        return values.cast(pa.string())
+    return pa.array([id_text(value) for value in values.to_pylist()], pa.string())
 
 
 def id_text(value) -> str | None:
@@ -284,7 +292,7 @@ def _parse_times(column, timezone: str):
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:
     """Float64, NaN where absent, infinite where it is no number."""
     codes, texts = encode(column)
-    parsed = np.array([_number(text) for text in texts] + [np.nan])
+    parsed = np.array([_number(text) for text in texts.to_pylist()] + [np.nan])
     return parsed[codes]
 
 
@@ -312,8 +320,8 @@ def _assemble(lines: pa.Table, headers: pa.Table, timezone: str) -> Baskets:
     item_codes, item_ids = encode(lines["product_id"])
     position = np.full(len(sale_ids) + 1, NONE, np.int64)
     position[sale_codes[ordered]] = np.arange(len(ordered))
-    index = {text: code for code, text in enumerate(sale_ids)}
-    to_sale = np.array([position[index.get(text, -1)] for text in line_sales] + [NONE], np.int64)
+    known = pc.index_in(line_sales, value_set=sale_ids).fill_null(NONE).to_numpy()
+    to_sale = np.append(position[known], NONE)
     line_sale = to_sale[line_codes]  # (lines,) place in time order, -1 without a header
 
     quantity = (
@@ -343,10 +351,10 @@ def _assemble(lines: pa.Table, headers: pa.Table, timezone: str) -> Baskets:
     counts["customers"] = np.count_nonzero(np.bincount(customers[ordered] + 1)[1:])
     counts["products"] = np.count_nonzero(np.bincount(items))
     return Baskets(
-        item_ids,
-        customer_ids,
-        store_ids,
-        [sale_ids[code] for code in sale_codes[ordered]],
+        item_ids.to_pylist(),
+        customer_ids.to_pylist(),
+        store_ids.to_pylist(),
+        sale_ids.take(pa.array(sale_codes[ordered])),
         np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
         items.astype(np.int32),
         times[ordered],
@@ -356,9 +364,9 @@ def _assemble(lines: pa.Table, headers: pa.Table, timezone: str) -> Baskets:
     )
 
 
-def _column(table: pa.Table, name: str) -> tuple[np.ndarray, list[str]]:
+def _column(table: pa.Table, name: str) -> tuple[np.ndarray, pa.Array]:
     if name not in table.column_names:
-        return np.full(len(table), NONE, np.int32), []
+        return np.full(len(table), NONE, np.int32), pa.array([], pa.string())
     return encode(table[name])
 
 
