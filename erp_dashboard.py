@@ -213,4 +213,4 @@ def freshness(
 
 
 if __name__ == "__main__":
-    page.open_or_serve(main, __file__, __doc__, PORT)
+    page.open_or_serve(main, __file__, __doc__, PORT, check=Settings.load)

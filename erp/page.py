@@ -40,14 +40,25 @@ Text = Callable[..., str]  # (key, **values) -> text in the reader's language
 # --- opening ---------------------------------------------------------------------------------
 
 
-def open_or_serve(main: Callable[[], None], script: str, doc: str | None, port: int) -> None:
-    """Draw the page when Streamlit runs the script; else start Streamlit on it (`python X.py`)."""
+def open_or_serve(
+    main: Callable[[], None],
+    script: str,
+    doc: str | None,
+    port: int,
+    check: Callable[[], object] | None = None,
+) -> None:
+    """Draw the page when Streamlit runs the script; else start Streamlit on it (`python X.py`).
+
+    `check`, such as Settings.load, may end the program before anything is served.
+    """
     if st.runtime.exists():
         guard(main)
         return
     parser = process.argument_parser(doc)
     parser.add_argument("--port", type=int, default=port, help="port on 127.0.0.1")
     wanted = parser.parse_args().port
+    if check is not None:
+        check()
     command = [
         sys.executable, "-m", "streamlit", "run", str(Path(script).resolve()),
         "--server.port", str(wanted), "--server.address", HOST,
