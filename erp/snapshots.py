@@ -44,6 +44,9 @@ READY, SWAPPING, APPLYING = "ready", "swapping", "applying"
 _BATCH = 1_000
 _IDS_AT_ONCE = 150  # the local wire server is slow on longer lists
 _ATTEMPTS = 40
+# Documents in a reply. MongoDB ends a reply at 16 MB; the local wire server does not, and the
+# driver refuses one of more than 48 MB.
+_REPLY, _REPLY_OF_FACTS = 500, 20
 
 
 def read_stamp(database: Database[Document]) -> Stamp | None:
@@ -139,14 +142,17 @@ def _attempt(
         else [{"_id": {"$in": batch}} for batch in _batches(ids, _IDS_AT_ONCE)]
     )
     projection = None if fields is None else list(fields)
+    reply = _REPLY_OF_FACTS if collection == FACTS and fields is None else _REPLY
     found = {
         document["_id"]: document
         for each in queries
-        for document in database[source].find(each, projection)
+        for document in database[source].find(each, projection, batch_size=reply)
     }
     if phase == APPLYING:
         wanted = None if ids is None else set(ids)
-        for change in database[JOURNAL].find({"collection": collection}):
+        for change in database[JOURNAL].find(
+            {"collection": collection}, batch_size=_REPLY_OF_FACTS
+        ):
             if _within(change["key"], query, wanted):
                 _lay_over(found, change, fields)
     return found, source == collection or source in database.list_collection_names()
@@ -242,7 +248,7 @@ def _entries(changes: Changes) -> Iterator[Document]:
 
 def _apply(database: Database[Document]) -> None:
     for name in COLLECTIONS:
-        entries = database[JOURNAL].find({"collection": name})
+        entries = database[JOURNAL].find({"collection": name}, batch_size=_REPLY_OF_FACTS)
         for batch in _batches(entries, _BATCH):
             database[name].bulk_write([_operation(entry) for entry in batch], ordered=False)
 
