@@ -39,7 +39,8 @@ from erp.sales_history import Facts, View, by_line_key, by_ticket_key
 
 PORT = 8501
 LOOK_AGAIN_SECONDS = 5  # how often an open page asks for a new round
-READ_SECONDS = 30  # that a read of the database may take
+ANSWER_SECONDS = 3  # that MongoDB may take to say whether there is a new round
+READ_SECONDS = 60  # that it may take to give it
 
 
 class Round(NamedTuple):
@@ -133,10 +134,11 @@ def newest_round(database: Database[mongo.Document]) -> tuple[Round | None, bool
     """The newest finished round, or the last that was read, and whether MongoDB is away."""
     kept = _kept_rounds()
     try:
-        with pymongo.timeout(READ_SECONDS):
+        with pymongo.timeout(ANSWER_SECONDS):
             stamp = snapshots.read_stamp(database)
-            if stamp is None or not stamp.sales:
-                return None, False
+        if stamp is None or not stamp.sales:
+            return None, False
+        with pymongo.timeout(READ_SECONDS):
             kept[database.name] = read_round(database.name, stamp.round, database, stamp)
     except PyMongoError as error:
         if not mongo.is_outage(error):
@@ -195,7 +197,7 @@ def freshness(
 ) -> None:
     """Say how fresh the figures are; start the page again when there are newer ones."""
     try:
-        with pymongo.timeout(READ_SECONDS):
+        with pymongo.timeout(ANSWER_SECONDS):
             stamp = snapshots.read_stamp(database)
     except PyMongoError as error:
         if not mongo.is_outage(error):
