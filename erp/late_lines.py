@@ -41,6 +41,7 @@ def incomplete(
             recommendations.find(
                 {"complete": False, "created_at": {"$gte": since}},
                 {"created_at": 1, "latency_ms": 1, "basket_products.product_id": 1},
+                batch_size=1_000,
             )
             .sort("created_at", DESCENDING)
             .limit(limit)

@@ -47,7 +47,7 @@ class LiveCatalogue:
     def _take_over(self, query: dict[str, Any]) -> set[str]:
         seen: set[str] = set()
         with pymongo.timeout(READ_TIMEOUT):
-            products = self._collection.find(query, _FIELDS)
+            products = self._collection.find(query, _FIELDS, batch_size=PART)
             # in parts, because scoring waits while the catalogue changes
             while part := list(islice(products, PART)):
                 seen.update(product["_id"] for product in part)

@@ -32,6 +32,7 @@ COUNT_EVERY = 60  # s between two counts of what sells, while there is no model
 COUNT_TIMEOUT = 60  # s for such a count
 HISTORY_MAX = recommender.SALES_REMEMBERED  # newest sales read back
 HISTORY_TIMEOUT = 60  # s to read them
+BATCH = 1_000  # documents that the database hands over at once
 OVERLAP = timedelta(seconds=30)  # clocks of other copies may differ by so much
 
 AGE = Gauge("erp_reco_model_age_seconds", "Since the model in service was trained")
@@ -127,7 +128,7 @@ class LiveModel:
     def _observe(self, model: Model, query: dict[str, Any]) -> int:
         new = 0
         with pymongo.timeout(HISTORY_TIMEOUT):
-            found = self._database[contract.RECOMMENDATIONS].find(query, _SEEN)
+            found = self._database[contract.RECOMMENDATIONS].find(query, _SEEN, batch_size=BATCH)
             for each in found.sort("timestamp", DESCENDING).limit(HISTORY_MAX):
                 lines = (Line(**line) for line in each["basket_products"])
                 bought = sale_answers.bought(lines)
