@@ -24,14 +24,12 @@ one again, and perhaps some behind it: their answers replace themselves.
 import logging
 import time
 from collections.abc import Callable
-from queue import SimpleQueue
-from typing import Any, TypeVar
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple, TypeVar
 
-import pymongo
 from confluent_kafka import Message
-from pymongo import ReplaceOne
 from pymongo.database import Database
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import PyMongoError
 
 from config import Settings
 from erp import contract, dead_letters, kafka, late_lines, mongo, sale_answers, service_metrics
@@ -42,26 +40,28 @@ from erp.kafka import Outbox
 from erp.live_model import LiveModel
 from erp.metrics import Health, serve
 from erp.process import Failure, Stop, add_endless_flags, argument_parser, run, start_logging
+from erp.publisher import Answer, AwayError, Outcome, Publisher, flush
 from erp.source import Source
-from erp.store import DUPLICATE_KEY
 
 log = logging.getLogger("erp.reco")
 
 STAGE = "recommender"  # its name in the dead letters and of its consumer group
 BATCH = 500  # sales read, looked at and answered at once
-IDLE_TURN = 0.2  # s, the longest turn of the loop
+IDLE_TURN, FLIGHT_TURN = 0.2, 0.02  # s, the longest turn without and with a batch under way
+PATIENCE = 1.0  # s for a batch to be published, after which something is away
 PAUSES = (0.01, 1.0)  # s between two looks at a sale, at first and at most
 COMMIT_EVERY, STATUS_EVERY = 0.5, 10  # s
-WRITE_TIMEOUT = 10  # s, after which the database counts as away
-FLUSH_TIMEOUT = 5  # s, after which Kafka counts as away
 DRAIN_SECONDS = 6  # after a signal, of the 10 s that a supervisor grants
 
 T = TypeVar("T")
-Composed = tuple[Basket, dict[str, Any], dict[str, bytes]]  # a sale, its answer, its message
 
 
-class AwayError(Exception):
-    """A signal came while Kafka or MongoDB was away: what is in hand stays uncommitted."""
+class Flight(NamedTuple):
+    """A batch that is being published: its sales, among whom they wait, and what kind it is."""
+
+    baskets: list[Basket]
+    owner: WaitingSales
+    kind: str
 
 
 class Service:
@@ -83,7 +83,11 @@ class Service:
         self.late_seconds = settings.late_lines_seconds
         self.late = WaitingSales(items, self.late_seconds, late_lines.QUIET, late_lines.PAUSES)
         self.found_incomplete: SimpleQueue[list[Basket]] = SimpleQueue()
-        self.outbox = Outbox(settings.kafka)
+        self.publisher = Publisher(
+            self.answers, Outbox(settings.kafka), self.answer_topic, stop, health
+        )
+        self.flight: Flight | None = None
+        self.letters = Outbox(settings.kafka)  # dead letters and deletions
         self.source = Source(
             settings.kafka,
             settings.consumer_group_prefix + STAGE,
@@ -128,6 +132,8 @@ class Service:
         self.health.beat()
         self.accept(self.read())
         self.answer(self.outlast(lambda: self.waiting.collect(BATCH), "looking for lines"))
+        if self.publisher.done:
+            self.land()
         self.improve()
         now = time.monotonic()
         if now - self.committed_at >= COMMIT_EVERY:
@@ -139,9 +145,14 @@ class Service:
     def drain(self) -> None:
         """Answer what can be answered of the sales that still wait; the rest is read again."""
         until = time.monotonic() + DRAIN_SECONDS
+        self.land()
         for _ in range(0, len(self.waiting), BATCH):
             if time.monotonic() < until:
-                self.answer(self.waiting.collect(BATCH, everyone=True))
+                found = self.outlast(
+                    lambda: self.waiting.collect(BATCH, everyone=True), "looking for lines"
+                )
+                self.answer(found)
+        self.land()
 
     def read(self) -> list[Message]:
         """The next sales, as many as there is room for, by when a waiting one is due again."""
@@ -150,7 +161,7 @@ class Service:
             space = min(space, self.stop.remaining)
         following = self.waiting.next_look()
         pause = IDLE_TURN if following is None else following - time.monotonic()
-        pause = min(max(pause, 0.0), IDLE_TURN)
+        pause = min(max(pause, 0.0), FLIGHT_TURN if self.flight else IDLE_TURN)
         if space <= 0 or self.stop.due:
             self.source.stay(pause)
             return []
@@ -173,26 +184,31 @@ class Service:
                 continue
             self.late.discard(sale.sale_id)
             self.waiting.add(Basket(sale, message.timestamp()[1] / 1000, [message]))
+        self.finish_put_aside()
+
+    def finish_put_aside(self) -> None:
+        """Let go of what was refused or deleted, once Kafka has it."""
         if self.put_aside:
-            self.flush()
+            flush(self.letters, self.stop, self.health)
             self.source.release(self.put_aside)
             self.put_aside.clear()
 
     def delete(self, message: Message) -> None:
         """A sale that is deleted loses its answer."""
+        self.land()
         sale_id = (message.key() or b"").decode(errors="replace")
         self.late.discard(sale_id)
         if waited := self.waiting.discard(sale_id):
             self.source.release(waited.sources)
         self.outlast(lambda: self.answers.delete_one({"_id": sale_id}), "deleting an answer")
-        self.outbox.send(self.answer_topic, [{"key": message.key(), "value": None}])
+        self.letters.send(self.answer_topic, [{"key": message.key(), "value": None}])
         self.put_aside.append(message)
 
     def refuse(self, message: Message, kind: str, reason: str) -> None:
         """Put a message aside that cannot be answered; the ones behind it go on."""
         service_metrics.REFUSED.labels(kind).inc()
         log.warning("%s refused, %s: %s", kafka.position(message), kind, reason)
-        dead_letters.send(self.outbox, self.dead_letter_topic, message, kind, reason, stage=STAGE)
+        dead_letters.send(self.letters, self.dead_letter_topic, message, kind, reason, stage=STAGE)
         self.put_aside.append(message)
 
     def refuse_sale(self, basket: Basket, kind: str, reason: str) -> None:
@@ -201,16 +217,44 @@ class Service:
             self.refuse(message, kind, reason)
 
     def answer(self, baskets: list[Basket]) -> None:
-        """Give sales their first answer, then let go of them."""
-        if not baskets:
+        """Give sales their first answer; it is published while the next ones are collected."""
+        if baskets:
+            self.publish(baskets, self.waiting, "first")
+
+    def publish(self, baskets: list[Basket], owner: WaitingSales, kind: str) -> None:
+        """Score sales, and send their answers off as soon as the batch before has landed."""
+        batch = self.compose(baskets)
+        self.land()
+        self.publisher.start(batch, owner.__contains__)
+        self.flight = Flight(baskets, owner, kind)
+
+    def land(self) -> None:
+        """Wait until the batch under way is published, then let go of its sales."""
+        if self.flight is None:
             return
-        self.publish(baskets, self.waiting, "first")
+        outcome = self.outcome()
+        baskets, owner, kind = self.flight
+        self.flight = None
+        self.waiting.extend(outcome.away)
+        for answer, reason in outcome.refused:
+            self.refuse_sale(answer.basket, "not-stored", reason)
+        self.finish_put_aside()
         for basket in baskets:
-            if basket in self.waiting and not basket.complete:
-                service_metrics.INCOMPLETE.inc()
-                self.follow(basket)
             self.source.release(basket.sources)
-        self.waiting.remove(baskets)
+            if basket in owner and not basket.complete:
+                self.follow(basket)
+        owner.remove(baskets)
+        self.answer_count += len(outcome.published)
+        service_metrics.count_answers([each.document for each in outcome.published], kind)
+
+    def outcome(self) -> Outcome:
+        """What became of the batch under way; a member of the group however long that takes."""
+        while True:
+            try:
+                return self.publisher.result(PATIENCE)
+            except Empty:
+                self.health.beat()
+                self.source.stay(0)
 
     def improve(self) -> None:
         """Answer again where lines came after the deadline."""
@@ -227,46 +271,27 @@ class Service:
             better = self.outlast(
                 lambda: late_lines.not_answered_better(self.answers, better), "comparing answers"
             )
+        self.late.remove(basket for basket in seen if basket not in better)
+        if better:
             self.publish(better, self.late, "improved")
-        self.late.remove(seen)
-        for basket in better:
-            if not basket.complete:
-                self.follow(basket)
+            self.land()
 
     def follow(self, basket: Basket) -> None:
         """Go on looking for the missing lines of a sale that was answered."""
         if self.late_seconds:
             late_lines.follow(self.late, basket)
 
-    def publish(self, baskets: list[Basket], owner: WaitingSales, kind: str) -> None:
-        """Compose the answers and bring them to both places; the order is law."""
-        composed = self.compose(baskets)
-        # 1 MongoDB. While it is away sales may go to another copy, which then answers them.
-        refused = self.outlast(
-            lambda: self.store([answer for basket, answer, _ in composed if basket in owner]),
-            "writing recommendations",
-        )
-        for basket, answer, _ in composed:
-            if (reason := refused.get(answer["_id"])) is not None:
-                self.refuse_sale(basket, "not-stored", reason)
-        # 2 Kafka, confirmed.
-        sent = [each for each in composed if each[0] in owner and each[1]["_id"] not in refused]
-        self.outbox.send(self.answer_topic, [message for _, _, message in sent])
-        self.flush()
-        # 3 The offsets: released by the caller, committed by the loop.
-        self.answer_count += len(sent)
-        service_metrics.count_answers([answer for _, answer, _ in sent], kind)
-
-    def compose(self, baskets: list[Basket]) -> list[Composed]:
-        """Each sale with its answer as a document and as a message."""
+    def compose(self, baskets: list[Basket]) -> list[Answer]:
+        """Each sale with its answer, as a document and as a message."""
         started = time.perf_counter()
         composed = []
-        for basket, answer in self.scored(baskets):
-            message = {"key": answer["sale_id"].encode(), "value": sale_answers.encode(answer)}
-            if len(message["value"]) > sale_answers.MESSAGE_BYTES_MAX:
+        for basket, document in self.scored(baskets):
+            value = sale_answers.encode(document)
+            if len(value) > sale_answers.MESSAGE_BYTES_MAX:
                 self.refuse_sale(basket, "too-large", "the answer does not fit a message")
             else:
-                composed.append((basket, answer, message))
+                message = {"key": basket.sale.sale_id.encode(), "value": value}
+                composed.append(Answer(basket, document, message))
         service_metrics.count_scoring(len(baskets), time.perf_counter() - started)
         return composed
 
@@ -281,43 +306,6 @@ class Service:
                 log.exception("sale %s cannot be scored", basket.sale.sale_id)
                 self.refuse_sale(basket, "not-scored", repr(error))
             return []
-
-    def store(self, documents: list[dict[str, Any]]) -> dict[str, str]:
-        """Put each answer in the place of an older one; returns those refused, and why."""
-        if not documents:
-            return {}
-        writes = [ReplaceOne({"_id": each["_id"]}, each, upsert=True) for each in documents]
-        try:
-            with pymongo.timeout(WRITE_TIMEOUT):
-                self.answers.bulk_write(writes, ordered=False)
-        except BulkWriteError as error:
-            if mongo.is_outage(error):
-                raise
-            problems = [(documents[each["index"]], each) for each in error.details["writeErrors"]]
-            # another copy wrote the same answer in this moment: now it stands, and is replaced
-            raced = [document for document, each in problems if each["code"] == DUPLICATE_KEY]
-            return {
-                document["_id"]: each["errmsg"]
-                for document, each in problems
-                if each["code"] != DUPLICATE_KEY
-            } | self.store(raced)
-        return {}
-
-    def flush(self) -> None:
-        """Wait until Kafka confirmed everything that was sent."""
-        while self.outbox.flush(FLUSH_TIMEOUT):
-            self.health.beat()
-            self.health.report("kafka", "does not confirm")
-            service_metrics.OUTAGES.labels("kafka").inc()
-            log.warning("Kafka does not confirm the recommendations, waiting")
-            if self.stop.requested:
-                raise AwayError("Kafka is away")
-            self.source.stay(0)
-        self.health.report("kafka")
-        if self.outbox.failed:
-            raise Failure(
-                f"Kafka refused {self.outbox.failed} messages: see above, then start again"
-            )
 
     def outlast(self, operation: Callable[[], T], doing: str) -> T:
         """Do something with MongoDB, after it came back if it is away."""

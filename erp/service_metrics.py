@@ -28,6 +28,8 @@ SCORING = Histogram(
 def count_answers(answers: list[dict[str, Any]], kind: str) -> None:
     """Count answers that were given, and what was recommended in them."""
     ANSWERS.labels(kind).inc(len(answers))
+    if kind == "first":
+        INCOMPLETE.inc(sum(not answer["complete"] for answer in answers))
     by_source: dict[str, int] = {}
     for answer in answers:
         LATENCY.observe(answer["latency_ms"] / 1000)
