@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
@@ -13,6 +13,7 @@ from erp.process import Failure
 log = logging.getLogger("erp.kafka")
 
 Options = Mapping[str, str]
+T = TypeVar("T")
 
 LAG_TIMEOUT = 2  # s for the brokers to tell committed offsets
 _SILENT = {"log_level": "3"}  # librdkafka: errors and worse
@@ -43,7 +44,10 @@ def wait_for_kafka(options: Options, timeout: float = 60) -> AdminClient:
 def ensure_topics(
     admin: AdminClient, names: Iterable[str], partitions: int, replication: int
 ) -> None:
-    """Create the topics that are missing; those that stand keep their settings."""
+    """Create the topics that are missing and wait until all have their leaders.
+
+    Those that stand keep their settings. Raises Failure when the brokers refuse or take too long.
+    """
     wanted = [
         NewTopic(name, num_partitions=partitions, replication_factor=replication) for name in names
     ]
@@ -54,16 +58,41 @@ def ensure_topics(
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise Failure(f"cannot create topic {name}: {error.args[0].str()}") from None
+    _patiently(lambda: _check_leaders(admin, [topic.topic for topic in wanted]), "see the topics")
+
+
+def _check_leaders(admin: AdminClient, names: Iterable[str]) -> None:
+    """Raise KafkaException unless all partitions of the topics have a leader."""
+    topics = admin.list_topics(timeout=10).topics
+    for name in names:
+        found = topics.get(name)
+        if found is None or found.error or not found.partitions:
+            raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+        if any(partition.leader < 0 for partition in found.partitions.values()):
+            raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
 
 
 def largest_message(admin: AdminClient, topics: Iterable[str]) -> int:
     """The bytes that a message may have in each of `topics`, as the brokers are set."""
     wanted = [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics]
-    try:
+
+    def ask() -> int:
         answers = [future.result() for future in admin.describe_configs(wanted).values()]
-    except KafkaException as error:
-        raise Failure(f"cannot read the topics' settings: {error.args[0].str()}") from None
-    return min(int(answer["max.message.bytes"].value) for answer in answers)
+        return min(int(answer["max.message.bytes"].value) for answer in answers)
+
+    return _patiently(ask, "read the topics' settings")
+
+
+def _patiently(ask: Callable[[], T], what: str, timeout: float = 30) -> T:
+    """Ask again while the brokers do not know a new topic yet; Failure when that takes too long."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if time.monotonic() >= deadline:
+                raise Failure(f"cannot {what}: {error.args[0].str()}") from None
+            time.sleep(0.05)
 
 
 class Outbox:
