@@ -83,9 +83,6 @@ class Service:
         self.late_seconds = settings.late_lines_seconds
         self.late = WaitingSales(items, self.late_seconds, late_lines.QUIET, late_lines.PAUSES)
         self.found_incomplete: SimpleQueue[list[Basket]] = SimpleQueue()
-        self.publisher = Publisher(
-            self.answers, Outbox(settings.kafka), self.answer_topic, stop, health
-        )
         self.flight: Flight | None = None
         self.letters = Outbox(settings.kafka)  # dead letters and deletions
         self.source = Source(
@@ -97,6 +94,14 @@ class Service:
         )
         self.model = LiveModel(
             settings.model_path, settings.top_n, settings.never_recommend, database, health
+        )
+        self.publisher = Publisher(
+            self.answers,
+            Outbox(settings.kafka),
+            self.answer_topic,
+            self.model.observe,
+            stop,
+            health,
         )
         self.background = Background(
             [

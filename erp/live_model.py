@@ -77,15 +77,20 @@ class LiveModel:
         return self._model.version if self._model else "none"
 
     def answers(self, baskets: list[Basket]) -> list[Document]:
-        """The answer to each basket, as a document; then the customers' histories know them."""
+        """The answer to each basket, as a document."""
         model = self._model
         if model is None:
             return sale_answers.nothing_known(baskets)
-        documents = sale_answers.answers(model, baskets, self._top_n)
+        return sale_answers.answers(model, baskets, self._top_n)
+
+    def observe(self, baskets: list[Basket]) -> None:
+        """Let the customers' histories know sales that were answered; from any thread."""
+        model = self._model
+        if model is None:
+            return
         for basket in baskets:
             sale, products = basket.sale, sale_answers.bought(basket.lines.values())
             model.observe(sale.sale_id, sale.customer_id, products, sale.sale_datetime)
-        return documents
 
     def start(self) -> None:
         """Read the products and the model, or what sells; raises the database's errors."""

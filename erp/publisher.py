@@ -53,13 +53,22 @@ class Outcome(NamedTuple):
 
 
 class Publisher:
-    """Writes and sends one batch at a time; `start`, then `result`, then the next."""
+    """Writes and sends one batch at a time; `start`, then `result`, then the next.
+
+    `published` is called with the sales of each batch, in the publisher's thread.
+    """
 
     def __init__(
-        self, answers: Collection[Document], outbox: Outbox, topic: str, stop: Stop, health: Health
+        self,
+        answers: Collection[Document],
+        outbox: Outbox,
+        topic: str,
+        published: Callable[[list[Basket]], None],
+        stop: Stop,
+        health: Health,
     ) -> None:
         self._answers, self._outbox, self._topic = answers, outbox, topic
-        self._stop, self._health = stop, health
+        self._published, self._stop, self._health = published, stop, health
         self._batches: SimpleQueue[tuple[list[Answer], Callable[[Basket], bool]]] = SimpleQueue()
         self._outcomes: SimpleQueue[Outcome | BaseException] = SimpleQueue()
         threading.Thread(target=self._work, name="publisher", daemon=True).start()
@@ -103,6 +112,7 @@ class Publisher:
         refused = [(a, refusals[a.document["_id"]]) for a in ours if a.document["_id"] in refusals]
         self._outbox.send(self._topic, [answer.message for answer in published])
         flush(self._outbox, self._stop, self._health)
+        self._published([answer.basket for answer in published])
         return Outcome(published, refused, away if away > WRITE_TIMEOUT / 2 else 0)
 
     def _store(self, answers: list[Answer]) -> dict[str, str]:
