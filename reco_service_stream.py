@@ -107,7 +107,10 @@ class Service:
             [
                 (settings.model_poll_seconds, self.model.refresh),
                 (settings.catalogue_poll_seconds, self.model.refresh_catalogue),
-                (settings.history_poll_seconds, self.model.refresh_history),
+                (
+                    settings.history_poll_seconds,
+                    lambda: self.model.refresh_history(self.source.alone),
+                ),
             ]
         )
         self.reader = Reader(settings.topic_prefix)

@@ -115,12 +115,18 @@ class LiveModel:
         """Take over changed products."""
         self._catalogue.refresh()
 
-    def refresh_history(self) -> None:
-        """Let the model know the sales that were answered since it was trained, by any copy."""
+    def refresh_history(self, alone: bool = False) -> None:
+        """Let the model know the sales that were answered since it was trained, by any copy.
+
+        While this copy is `alone` it has answered all of them itself.
+        """
         model = self._model
         if model is None or model.algo == "popularity":
             return
         began = datetime.now(UTC)
+        if alone and self._history_from is not None:
+            self._history_from = began
+            return
         if self._history_from is None:
             query = {"timestamp": {"$gt": datetime.fromisoformat(model.window[1])}}
         else:

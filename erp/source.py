@@ -45,6 +45,7 @@ class Source:
         self._lost, self._gained = on_lost, on_gained
         self._offsets = Offsets()
         self._partitions: set[int] = set()
+        self._partition_count = 0
         self._paused = False
         self._early: list[Message] = []
 
@@ -52,6 +53,11 @@ class Source:
     def partitions(self) -> set[int]:
         """The partitions that this member reads."""
         return set(self._partitions)
+
+    @property
+    def alone(self) -> bool:
+        """True while this member reads every partition that the topic had when it joined."""
+        return len(self._partitions) == self._partition_count
 
     def skip_backlog(self) -> None:
         """Let a group that never committed begin with the messages that come from now on."""
@@ -68,6 +74,8 @@ class Source:
 
     def subscribe(self) -> None:
         """Join the group."""
+        known = self._consumer.list_topics(self._topic, timeout=KAFKA_TIMEOUT).topics[self._topic]
+        self._partition_count = len(known.partitions)
         self._consumer.subscribe(
             [self._topic],
             on_assign=self._on_assign,
