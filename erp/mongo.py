@@ -55,6 +55,7 @@ INDEXES: dict[str, list[IndexModel]] = {
     contract.DELETIONS: [IndexModel([("stored_at", ASCENDING)])],
     contract.TOP_PRODUCTS: [IndexModel([("revenue", DESCENDING)])],
     contract.RECOMMENDATIONS: [
+        IndexModel([("created_at", DESCENDING)]),
         IndexModel([("timestamp", DESCENDING)]),
         IndexModel([("customer_id", ASCENDING), ("timestamp", DESCENDING)]),
     ],
