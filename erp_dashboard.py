@@ -57,7 +57,10 @@ def main() -> None:
     settings = Settings.load()
     t, fmt = page.set_up(settings, "history_title", "📈")
     database = page.database(settings, t)
-    found, away = newest_round(database)
+    place = st.empty()
+    with place.container():
+        found, away = newest_round(database, partial(draw_meanwhile, database, t, fmt))
+    place.empty()
     if found is None:
         if away:
             address = mongo.address(settings.mongo_uri.get_secret_value())
@@ -81,6 +84,17 @@ def main() -> None:
         st.info(t("history_no_match"), icon=":material/search_off:")
         return
     draw_sections(report, look, save)
+
+
+def draw_meanwhile(database: Database[mongo.Document], t: page.Text, fmt: Formats) -> None:
+    """The figures of all days, while the first visitor of a new server waits for the rest."""
+    page.head(t("history_title"))
+    if not set(st.query_params) <= {"lang"}:
+        return
+    names = ["tickets", "net", "units", "gross", "discount"]
+    days = pl.DataFrame(snapshots.read(database, contract.DAILY_SALES, fields=names))
+    total = days.sum().row(0, named=True)
+    history_sections.totals(total, t, fmt)
 
 
 def draw_view(report: Report, look: Look, stamp: Stamp, fmt: Formats) -> None:
@@ -130,8 +144,13 @@ def draw_sections(report: Report, look: Look, save: Callable[[], None]) -> None:
 # --- loading ---------------------------------------------------------------------------------
 
 
-def newest_round(database: Database[mongo.Document]) -> tuple[Round | None, bool]:
-    """The newest finished round, or the last that was read, and whether MongoDB is away."""
+def newest_round(
+    database: Database[mongo.Document], meanwhile: Callable[[], None] | None = None
+) -> tuple[Round | None, bool]:
+    """The newest finished round, or the last that was read, and whether MongoDB is away.
+
+    `meanwhile` draws something where there is nothing to show until it is read.
+    """
     kept = _kept_rounds()
     try:
         with pymongo.timeout(ANSWER_SECONDS):
@@ -139,6 +158,8 @@ def newest_round(database: Database[mongo.Document]) -> tuple[Round | None, bool
         if stamp is None or not stamp.sales:
             return None, False
         with pymongo.timeout(READ_SECONDS):
+            if meanwhile is not None and database.name not in kept:
+                meanwhile()
             kept[database.name] = read_round(database.name, stamp.round, database, stamp)
     except PyMongoError as error:
         if not mongo.is_outage(error):
@@ -205,6 +226,8 @@ def freshness(
         st.warning(t("stale_note"), icon=":material/cloud_off:")
         stamp = shown
     else:
+        if stamp is not None and stamp.round != shown.round:
+            newest_round(database)  # read before the page is drawn again, so that it shows no hole
         if away or stamp is None or stamp.round != shown.round:
             st.rerun()
     seconds = (datetime.now(UTC) - stamp.checked_at).total_seconds()

@@ -9,7 +9,7 @@ import streamlit as st
 from erp import charts, history_filters, page
 from erp.formats import Formats
 from erp.history_report import Report
-from erp.sales_history import Step
+from erp.sales_history import Step, ratio
 from erp.texts import TEXTS
 
 RANKED = 12  # bars of a ranking
@@ -82,6 +82,21 @@ def key_figures(report: Report, look: Look) -> None:
         else t("not_compared")
     )
     st.caption(f"{note} {t('lines_only')}" if report.view.of_lines else note)
+
+
+def totals(total: dict[str, float], t: page.Text, fmt: Formats) -> None:
+    """The key figures that the sums of days are enough for, in the same places."""
+    shown = (
+        ("net_sales", fmt.money_short(total["net"])),
+        ("tickets", fmt.number(total["tickets"])),
+        ("average_ticket", fmt.money(ratio(total["net"], total["tickets"]))),
+        ("units", fmt.number(total["units"])),
+        ("buyers", "…"),
+        ("discount", fmt.percent(ratio(total["discount"], total["gross"]))),
+    )
+    with st.container(key="key-figures-meanwhile"):
+        for column, (label, value) in zip(st.columns(6), shown, strict=True):
+            column.metric(t(label), value, border=True)
 
 
 def _spark(sparks: pl.DataFrame, name: str) -> list[float] | None:
