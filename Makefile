@@ -8,7 +8,7 @@ INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --no-compile
 OLDEST_PYTHON := 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down status reset topics test test-fast lint format demo bench
+.PHONY: browser help venv up down status reset topics test test-fast lint format demo bench
 
 help: ## tell what there is
 	@echo "usage: make TARGET [VARIABLE=value]"
@@ -47,7 +47,13 @@ topics: .venv/.running ## show topics, consumer groups with lag, newest messages
 demo: .venv/.running ## move real shop data through every stage, with pages (ONCE=1 ends by itself)
 	@$(PY) -m local_stack.demo $(if $(ONCE),--once)
 
-test: lint ## check the code and run every test (Java 17 and Maven must be there)
+browser: .venv/.developing ## install the Chromium that the tests of the pages drive, if there is none
+	@command -v chromium >/dev/null \
+	  || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	       apt-get update -qq && apt-get install -y -qq chromium; \
+	     else $(PY) -m playwright install chromium; fi
+
+test: lint browser ## check the code and run every test (Java 17 and Maven must be there)
 	$(PY) -m pytest
 
 test-fast: .venv/.developing ## run the tests that need no Kafka and no MongoDB

@@ -228,7 +228,7 @@ def tiles(
 def _wrapped(name: Any) -> str:
     """A name in up to three short lines, to fit a tile."""
     line = " ".join(_printable(str(name)).split())
-    lines = textwrap.wrap(line, 12, max_lines=3, placeholder="…")
+    lines = textwrap.wrap(line, 14, max_lines=3, placeholder="…")
     return "<br>".join(_escape(each) for each in lines)
 
 

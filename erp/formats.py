@@ -42,8 +42,9 @@ class Formats:
         self.timezone = ZoneInfo(timezone)
         symbols = self.locale.number_symbols["latn"]
         self.separators = symbols["decimal"] + symbols["group"]  # as Plotly's layout.separators
-        symbol = numbers.get_currency_symbol(currency, self.locale)
-        self.symbol = symbol.strip(ascii_uppercase) or symbol  # $ of US$: there is one currency
+        self._cldr_symbol = numbers.get_currency_symbol(currency, self.locale)
+        narrow = self._cldr_symbol.strip(ascii_uppercase)
+        self.symbol = narrow or self._cldr_symbol  # $ of US$: there is one currency
         order = {"d": "DD/MM/YYYY", "M": "MM/DD/YYYY"}
         first = self.locale.date_formats["short"].pattern[0]
         self.date_picker = order.get(first, "YYYY/MM/DD")  # of st.date_input
@@ -65,7 +66,8 @@ class Formats:
         """An amount to the cent."""
         if not _known(value):
             return MISSING
-        return numbers.format_currency(value, self.currency, locale=self.locale)
+        written = numbers.format_currency(value, self.currency, locale=self.locale)
+        return written.replace(self._cldr_symbol, self.symbol)
 
     def money_short(self, value: Number) -> str:
         """An amount of which the size matters: `4,58 M €`, `853.361 €`, `999,99 €`."""

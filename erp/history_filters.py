@@ -184,7 +184,7 @@ def _draw_period(t: page.Text, fmt: Formats, choices: Choices) -> None:
     state["year"] = first.year if first.year == last.year else EVERY
     state["month"] = _chosen_month(first, last, choices)
     state["shortcut"] = _chosen_shortcut(first, last, choices)
-    left, right = st.columns(2, wrap=False)
+    left, right = st.columns(2)
     left.selectbox(
         t("year"), [EVERY, *years], key="year", on_change=_year_chosen,
         format_func=lambda year: t("every") if year == EVERY else str(year),

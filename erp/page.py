@@ -125,6 +125,7 @@ def _language(default: str) -> str:
 _CSS = """
 [data-testid="stMainBlockContainer"] {padding-top: 4rem; padding-bottom: 3rem}
 [class*="st-key-key-figures"] [data-testid="stColumn"] {min-width: 8.5rem}
+[data-testid="stSidebar"] [data-testid="stColumn"] {min-width: 0; flex-basis: 0}
 [data-testid="stMetricValue"] {font-variant-numeric: tabular-nums}
 .erp-head {display: flex; flex-wrap: wrap; gap: .2rem 1rem; align-items: baseline}
 .erp-head h1 {font-size: 1.7rem; font-weight: 700; margin: 0; padding: 0}

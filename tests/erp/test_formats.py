@@ -44,6 +44,7 @@ def test_money_is_written_as_the_reader_writes(spanish: Formats, english: Format
     assert "1.234.567,80 €" == plain(spanish.money(1234567.8))
     assert "$1,234,567.80" == english.money(1234567.8)
     assert "-5,00 €" == plain(spanish.money(-5))
+    assert "5,00 $" == plain(Formats("es", "USD", "UTC").money(5))
 
 
 def test_short_money_keeps_its_size(spanish: Formats, english: Formats) -> None:
