@@ -22,7 +22,7 @@ import numpy as np
 
 from erp import answers, artefact, learning, ranking, training_data
 from erp.catalogue import Catalogue
-from erp.history import History, fit_history
+from erp.history import History, HistoryRows, fit_history
 from erp.memory import give_back
 from erp.popularity import Popularity
 from erp.shelves import CatalogueView, Shelves
@@ -40,9 +40,9 @@ class ModelSettings:
 
     min_support: int = 2  # sales that hold both products, at least
     top_sim_per_item: int = 100  # neighbours kept per product
-    recency_halflife_months: float = 12.0  # of a sale's weight in the similarities
+    recency_halflife_months: float = 6.0  # of a sale's weight in the similarities
     item_exponent: float = 0.3  # a: 0 is P(j | i), 0.5 the cosine
-    size_exponent: float = 1.0  # b: how much less a line of a big basket counts
+    size_exponent: float = 1.2  # b: how much less a line of a big basket counts
     shrink: float = 1.0  # in weighted sales; damps what rests on few
     personal_weight: float = 1.0  # factor on the odds of what the customer has bought before
     personal_halflife_days: float = 60.0  # of a customer's own frequencies
@@ -319,8 +319,12 @@ class Model:
         n: int = 5,
         stores: Sequence | None = None,
         times: Sequence | None = None,
+        histories: HistoryRows | None = None,
     ) -> list[list[dict]]:
-        """`recommend` for many baskets, in their order."""
+        """`recommend` for many baskets, in their order.
+
+        `histories` gives the customers' frequencies, one row per basket, instead of the model's.
+        """
         self._refresh()
         result = []
         for first in range(0, len(baskets), CHUNK):
@@ -333,6 +337,7 @@ class Model:
                     n,
                     _texts(stores[part] if stores is not None else None, len(chunk)),
                     self._moments(times[part] if times is not None else None, len(chunk)),
+                    None if histories is None else histories[np.arange(first, first + len(chunk))],
                 )
             )
         return result
@@ -373,13 +378,14 @@ class Model:
             return np.full(rows, self.newest)
         return np.array([self.newest if one is None else _seconds(one) for one in times])
 
-    def _answer(self, baskets, customers, n, stores, moments) -> list[list[dict]]:
+    def _answer(self, baskets, customers, n, stores, moments, history) -> list[list[dict]]:
         coded = [self._codes(basket) for basket in baskets]
         indptr = np.zeros(len(coded) + 1, np.int64)
         np.cumsum([len(codes) for codes in coded], out=indptr[1:])
         items = np.fromiter((code for codes in coded for code in codes), np.int32, indptr[-1])
-        with self._lock:
-            history = self.history.batch(customers, moments)
+        if history is None:
+            with self._lock:
+                history = self.history.batch(customers, moments)
         view = self._view
         candidates, scores = ranking.find_candidates(
             indptr,
