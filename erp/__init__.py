@@ -1,1 +1,1 @@
-"""What more than one script needs: a file for each subject. Nothing here reads the configuration."""
+"""What more than one script needs, a file for each subject; nothing here reads the settings."""
