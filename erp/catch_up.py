@@ -23,6 +23,7 @@ from erp.changes import (
     OVERLAP,
     Changed,
     Tables,
+    Window,
     affected_sales,
     after,
     differing,
@@ -75,6 +76,7 @@ class Result:
     kind: str  # "whole", "changed" or "nothing"
     number: int
     seconds: float
+    cpu: float  # seconds of this process's CPU
     sales: int  # whose figures are new
     documents: int  # written, facts included
     memory: Memory
@@ -83,18 +85,32 @@ class Result:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         return (
             f"round {self.number}: {self.kind}, {self.sales} sales, {self.documents} documents"
-            f" in {self.seconds:.2f} s, peak memory {peak} MB"
+            f" in {self.seconds:.2f} s, CPU {self.cpu:.2f} s, peak memory {peak} MB"
         )
+
+
+class _Clock:
+    """Started when it is made."""
+
+    def __init__(self) -> None:
+        self._seconds, self._cpu = time.monotonic(), time.process_time()
+
+    def passed(self) -> tuple[float, float]:
+        """Seconds since then, and seconds of this process's CPU."""
+        return time.monotonic() - self._seconds, time.process_time() - self._cpu
 
 
 def recompute(database: Database[Document], zone: str) -> Result:
     """Compute and publish everything anew; `zone` is the business time zone."""
-    started, computed_at = time.monotonic(), now()
+    started, computed_at = _Clock(), now()
     state = finish(database)
-    products = read_products(database[contract.PRODUCTS.name], {})
-    customers = read_customers(database[contract.CUSTOMERS.name], {})
-    sales = read_sales(database[contract.SALES.name], {}, zone)
-    facts = Facts(*joined(sales, read_items(database[contract.SALES_ITEMS.name], {}), products))
+    window = Window(computed_at - OVERLAP)
+    products_in, customers_in, sales_in, items_in = (table.name for table in contract.TABLES)
+    products = window.keep(products_in, read_products(database[products_in], {}))
+    customers = window.keep(customers_in, read_customers(database[customers_in], {}))
+    sales = window.keep(sales_in, read_sales(database[sales_in], {}, zone))
+    items = (window.keep(items_in, batch) for batch in read_items(database[items_in], {}))
+    facts = Facts(*joined(sales, items, products))
     contents, boards = whole(facts, products, customers)
     orphans = facts.lines.height - _lines_of(facts)
     stamp = {
@@ -110,9 +126,8 @@ def recompute(database: Database[Document], zone: str) -> Result:
         **_reach(facts.tickets),
     }
     written = publish_whole(database, contents, stamp, _index)
-    memory = Memory(boards, _places(facts.tickets), stamp["since"])
-    seconds = time.monotonic() - started
-    return Result("whole", stamp["round"], seconds, sales.height, written, memory)
+    memory = Memory(boards, _places(facts.tickets), stamp["since"], window.rows)
+    return Result("whole", stamp["round"], *started.passed(), sales.height, written, memory)
 
 
 def recall(database: Database[Document], zone: str) -> Memory | None:
@@ -126,7 +141,7 @@ def recall(database: Database[Document], zone: str) -> Memory | None:
 
 def catch_up(database: Database[Document], zone: str, memory: Memory) -> Result:
     """Bring the aggregates up to what changed since the round before."""
-    started, checked_at = time.monotonic(), now()
+    started, checked_at = _Clock(), now()
     state = read_state(database)
     changed = read_changes(database, memory.since, zone, memory.seen)
     if state is None or changed is None:
@@ -153,7 +168,7 @@ def catch_up(database: Database[Document], zone: str, memory: Memory) -> Result:
             _places(is_.tickets),
         ]
     )
-    last_day = places["day"].max()
+    last_day: Any = places["day"].max()
     touched = _touched(after_, was, is_)
     changes, boards = revised(
         database, was, is_, touched, memory.boards, last_day, _lookups(database), renamed
@@ -173,8 +188,7 @@ def catch_up(database: Database[Document], zone: str, memory: Memory) -> Result:
     }
     publish_changes(database, changes, stamp)
     memory = replace(remembered, boards=boards, places=places)
-    seconds = time.monotonic() - started
-    return Result("changed", stamp["round"], seconds, len(sales), written, memory)
+    return Result("changed", stamp["round"], *started.passed(), len(sales), written, memory)
 
 
 def _nothing(
@@ -182,10 +196,10 @@ def _nothing(
     state: Document,
     memory: Memory,
     checked_at: datetime,
-    started: float,
+    started: "_Clock",
 ) -> Result:
     touch(database, {"checked_at": checked_at, "since": memory.since})
-    return Result("nothing", state["round"], time.monotonic() - started, 0, 0, memory)
+    return Result("nothing", state["round"], *started.passed(), 0, 0, memory)
 
 
 def missing(database: Database[Document]) -> int:
@@ -265,7 +279,8 @@ def _relabelled(
         for row in products.iter_rows(named=True)
     }
     fields = ["category", "subcategory", "months"]
-    relabelled, months = set(), set()
+    relabelled: set[str] = set()
+    months: set[str] = set()
     for document in read(database, contract.TOP_PRODUCTS, ids=sorted(ids), fields=fields):
         label = labels.get(document["_id"], (UNKNOWN, UNKNOWN))
         if label != (document["category"], document["subcategory"]):

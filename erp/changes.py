@@ -64,10 +64,10 @@ def read_changes(
     query = {"stored_at": {"$gt": since}}
     items, count = [], 0
     for batch in read_items(database[contract.SALES_ITEMS.name], query):
-        count += batch.height
+        items.append(batch)
+        count += _unseen(batch, seen.get(contract.SALES_ITEMS.name)).height
         if count > TOO_MANY:
             return None
-        items.append(batch)
     read = {
         contract.SALES_ITEMS.name: pl.concat(items),
         contract.SALES.name: read_sales(database[contract.SALES.name], query, zone),
@@ -85,6 +85,32 @@ def read_changes(
     for name, keys in _keys(rows).items():
         gone[name] -= keys
     return Changed(rows, fresh, gone)
+
+
+class Window:
+    """Keeps, of rows that are read anyway, those that were stored after a moment.
+
+    More than TOO_MANY rows of a collection are not kept: the next round reads them again.
+    """
+
+    def __init__(self, since: datetime) -> None:
+        self._since = since
+        self._kept: dict[str, list[pl.DataFrame]] = {}
+
+    def keep(self, collection: str, rows: pl.DataFrame) -> pl.DataFrame:
+        """Look at these rows of a collection; returns them."""
+        kept = self._kept.setdefault(collection, [])
+        recent = rows.filter(pl.col("stored_at") > self._since)
+        if sum(frame.height for frame in kept) + recent.height > TOO_MANY:
+            kept.clear()
+        else:
+            kept.append(recent)
+        return rows
+
+    @property
+    def rows(self) -> Tables:
+        """What was kept, as `Changed.rows` has it."""
+        return {name: pl.concat(frames) for name, frames in self._kept.items() if frames}
 
 
 def _read_deletions(database: Database[Document], since: datetime) -> dict[str, set[str]]:

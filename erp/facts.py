@@ -27,7 +27,7 @@ Document = dict[str, Any]
 LARGEST_AMOUNT = 1e10  # of one line or header, in currency; what is beyond cannot be known
 MEASURES = ("units", "gross", "discount", "net")
 
-TICKETS = {
+TICKETS: dict[str, Any] = {
     "sale": pl.UInt32,
     "sale_id": pl.String,
     "day": pl.Date,  # in the business time zone, as is minute
@@ -40,7 +40,7 @@ TICKETS = {
     "header_discount": pl.Int64,
     "tax": pl.Int64,
 }
-LINES = {
+LINES: dict[str, Any] = {
     "sale": pl.UInt32,
     "line_n": pl.Int64,
     "product_id": pl.Categorical,

@@ -57,7 +57,9 @@ def read_board(entity: Entity, documents: list[Document]) -> pl.DataFrame:
     fields = _field_of(entity)
     schema = {"_id": pl.String} | INPUTS[entity.collection] | OUTPUTS[entity.collection]
     amounts = {name for name in ("net", "tickets") if name in INPUTS[entity.collection]}
-    rows = [[document[fields.get(name, name)] for name in schema] for document in documents]
+    rows = [
+        [document[fields.get(str(name), str(name))] for name in schema] for document in documents
+    ]
     read = schema | dict.fromkeys(amounts, pl.Float64)
     frame = pl.DataFrame(rows, schema=read, orient="row")
     return frame.with_columns(whole(frame.select(sorted(amounts))))
@@ -132,7 +134,7 @@ def stand(
         latest, before = recent or (inputs.clear(), inputs.clear())
         outputs = _ranked(inputs, latest, before)
     names = ["_id", *INPUTS[entity.collection], *OUTPUTS[entity.collection]]
-    return outputs.select(names).cast(OUTPUTS[entity.collection])
+    return outputs.select(names).cast(pl.Schema(OUTPUTS[entity.collection]))
 
 
 def _rank() -> pl.Expr:

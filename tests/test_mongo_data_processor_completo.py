@@ -227,7 +227,7 @@ def test_readers_see_whole_rounds_while_it_is_killed(database, run_script):
     _compute(run_script)
     assert _is_whole(database)
 
-    for attempt in range(10):
+    for attempt in range(6):
         for _ in range(5):
             shop.change_something()
         mode = ["--once"] if attempt % 3 == 0 else ["--watch", "0.01"]

@@ -36,13 +36,13 @@ def test_following_changes_ends_where_computing_anew_does(shop, database, at_onc
     shop.open()
     memory = recompute(database, ZONE).memory
     kinds = set()
-    for step in range(24):
+    for step in range(12):
         for _ in range(at_once):
             shop.change_something()
         result = catch_up.catch_up(database, ZONE, memory)
         kinds.add(result.kind)
-        memory = recall(database, ZONE) if step % 8 == 7 else result.memory
-        if step % 4 == 3:
+        memory = recall(database, ZONE) if step % 6 == 5 else result.memory
+        if step % 3 == 2:
             followed = _everything(database)
             assert 0 == missing(database)
             recompute(database, ZONE)

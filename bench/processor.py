@@ -1,0 +1,216 @@
+"""What the processor costs: the whole of Complete Journey, then one more day, then one late line.
+
+Starts a MongoDB of its own in memory, stores every sale but those of the last day, and runs the
+processor as its user does. The peer of the whole is reading the same documents and nothing else,
+which no computation can be faster than; the peer of a day and of a line is the whole.
+
+    python bench/processor.py
+    python bench/processor.py --json > processor.json
+    python bench/processor.py --households 200      quicker, on the first households alone
+
+Exit codes: 0 measured; 1 the processor failed or a figure is wrong.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+import psutil
+from _services import Scripts, Settings, Stack, free_ports  # puts the project on the path
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from csv_out.complete_journey import load
+from erp import contract
+from erp.snapshots import read_stamp
+
+SCRIPT = "mongo_data_processor_completo.py"
+ZONE = "America/New_York"
+PATIENCE_SECONDS = 1_800
+GOAL_MEMORY_MB = 800
+BATCH = 10_000
+
+
+def main() -> int:
+    flags = parse_flags()
+    frames = documents_of(flags.households)
+    sales = frames[contract.SALES.name]
+    evening = sales["sale_datetime"].max() - timedelta(days=1)
+    late = sales.filter(pl.col("sale_datetime") > evening).select("sale_id")
+    with mongodb() as (database, scripts):
+        for table in contract.TABLES:
+            early = frames[table.name]
+            if "sale_id" in early.columns:
+                early = early.join(late, on="sale_id", how="anti")
+            store(database, table, early)
+        floor = timed(lambda: read_everything(database))
+        process = scripts.start(SCRIPT, "--watch", "0.2", BUSINESS_TIMEZONE=ZONE)
+        watched = Watched(process, database)
+        watched.until(lambda stamp: stamp.round >= 1)
+        for table in (contract.SALES, contract.SALES_ITEMS):
+            store(database, table, frames[table.name].join(late, on="sale_id"))
+        lines = frames[contract.SALES_ITEMS.name].height
+        done = watched.until(lambda stamp: stamp.lines == lines)
+        change_a_line(database)
+        watched.until(lambda stamp: stamp.round > done)
+        rounds = watched.rounds()
+    (whole, whole_cpu), *days, (line, line_cpu) = rounds
+    day, day_cpu = (sum(column) for column in zip(*days, strict=True))
+    report(
+        flags.json,
+        {
+            "whole": (whole, None, "s"),
+            "reading alone": (floor, None, "s"),
+            "one more day": (day, None, "s"),
+            "one late line": (line, None, "s"),
+            "whole / reading alone": (whole / floor, None, "ratio"),
+            "one more day / whole": (day / whole, None, "ratio"),
+            "one late line / whole": (line / whole, None, "ratio"),
+            "CPU of the whole": (whole_cpu, None, "s"),
+            "CPU of one more day": (day_cpu, None, "s"),
+            "CPU of one late line": (line_cpu, None, "s"),
+            "peak memory": (watched.peak, GOAL_MEMORY_MB, "MB"),
+        },
+    )
+    return 0 if watched.peak < GOAL_MEMORY_MB else 1
+
+
+def parse_flags() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--households", type=int, metavar="N", help="the first N households (default: all)"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    return parser.parse_args()
+
+
+@contextmanager
+def mongodb() -> Iterator[tuple[Database, Scripts]]:
+    """An empty MongoDB in memory on a free port, gone afterwards, and the scripts that use it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        stack = Stack(folder / "stack", *free_ports(3), mongo_heap="5g")
+        try:
+            stack.start([stack.mongo])
+            settings = Settings(_env_file=None, mongo_uri=stack.mongo_uri, mongo_database="bench")
+            scripts = Scripts(settings, folder)
+            try:
+                yield MongoClient(stack.mongo_uri, tz_aware=True)["bench"], scripts
+            finally:
+                scripts.stop()
+        finally:
+            stack.stop()
+
+
+def documents_of(households: int | None) -> dict[str, pl.DataFrame]:
+    """The four tables as MongoDB keeps them, every field in its type of the contract."""
+    frames = load(households).frames
+    polars_types = {float: pl.Float64, int: pl.Int64, bool: pl.Boolean, str: pl.String}
+    for table in contract.TABLES:
+        hints = msgspec.inspect.type_info(table.record).fields
+        columns = []
+        for field in hints:
+            column = pl.col(field.name).cast(pl.String)
+            kinds = str(field.type)
+            if "DateTime" in kinds:
+                column = column.str.to_datetime(time_unit="ms", time_zone="UTC", strict=False)
+            else:
+                named = {"Float": float, "Int": int, "Bool": bool}
+                kind = next((t for word, t in named.items() if word in kinds), str)
+                column = pl.col(field.name).cast(polars_types[kind], strict=False)
+            columns.append(column)
+        frames[table.name] = frames[table.name].select(columns)
+    return frames
+
+
+def store(database: Database, table: contract.Table, frame: pl.DataFrame) -> None:
+    """Insert the rows as the sink does: `_id`, no absent fields, stamped."""
+    key = pl.concat_str([pl.col(name).cast(pl.String) for name in table.natural_key], separator=":")
+    for some in frame.select(key.alias("_id"), pl.all()).iter_slices(BATCH):
+        stamp = {"stored_at": datetime.now(UTC)}
+        rows = some.iter_rows(named=True)
+        database[table.name].insert_many(
+            [{k: v for k, v in row.items() if v is not None} | stamp for row in rows],
+            ordered=False,
+        )
+
+
+def read_everything(database: Database) -> None:
+    for table in contract.TABLES:
+        projection = dict.fromkeys(table.columns, 1)
+        for _ in database[table.name].find_raw_batches({}, projection, batch_size=BATCH):
+            pass
+
+
+def change_a_line(database: Database) -> None:
+    items = database[contract.SALES_ITEMS.name]
+    changed = {"net_amount": 1.0, "stored_at": datetime.now(UTC)}
+    items.update_one({"_id": items.find_one()["_id"]}, {"$set": changed})
+
+
+def timed(action: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+class Watched:
+    """The processor at work: its rounds, and its peak of resident memory in MB."""
+
+    def __init__(self, process: subprocess.Popen, database: Database) -> None:
+        self.process, self.database = process, database
+        self.peak = 0.0
+
+    def until(self, holds: Callable[[Any], bool]) -> int:
+        """Wait until the stamp is right; the round."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            stamp = read_stamp(self.database)
+            if stamp is not None and holds(stamp):
+                return stamp.round
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                sys.exit(f"{SCRIPT} failed:\n{self.process.log.read_text()[-2000:]}")
+            self.peak = max(self.peak, psutil.Process(self.process.pid).memory_info().rss / 2**20)
+            time.sleep(0.05)
+
+    def rounds(self) -> list[tuple[float, float]]:
+        """The seconds of each round that changed something, and those of its own CPU."""
+        deadline = time.monotonic() + 10
+        while True:  # the line of a round follows its stamp
+            found = re.findall(
+                r"documents in ([\d.]+) s, CPU ([\d.]+) s", self.process.log.read_text()
+            )
+            rounds = read_stamp(self.database).round
+            if len(found) == rounds or time.monotonic() > deadline:
+                return [(float(seconds), float(cpu)) for seconds, cpu in found]
+            time.sleep(0.1)
+
+
+def report(as_json: bool, figures: dict[str, tuple[float, float | None, str]]) -> None:
+    if as_json:
+        named = {
+            name.replace(" / ", "_per_").replace(" ", "_"): {"value": v, "goal": g, "unit": u}
+            for name, (v, g, u) in figures.items()
+        }
+        print(json.dumps(named, indent=2))
+        return
+    for name, (value, goal, unit) in figures.items():
+        wanted = "" if goal is None else f"   goal: under {goal:g} {unit}"
+        print(f"{name:24}{value:10.3f} {unit:6}{wanted}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
