@@ -4,9 +4,9 @@ import signal
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import ScriptRunner
 from streamlit.testing.v1 import AppTest
 
 from config import Settings
@@ -16,7 +16,7 @@ SCRIPT = Path(__file__).resolve().parent.parent / "erp_dashboard.py"
 
 
 @pytest.fixture
-def app(run_script: ScriptRunner, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+def app(run_script: Any, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     """The page under the test's settings, without a browser."""
     for name, value in run_script.environment().items():
         if name.lower() in Settings.model_fields:
@@ -24,7 +24,7 @@ def app(run_script: ScriptRunner, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     return AppTest.from_file(str(SCRIPT), default_timeout=30)
 
 
-def test_help_is_the_docstring(run_script: ScriptRunner) -> None:
+def test_help_is_the_docstring(run_script: Any) -> None:
     """--help says what the page reads and how it is opened, and shows the port."""
     done = run_script("erp_dashboard.py", "--help")
     assert 0 == done.returncode
@@ -32,7 +32,7 @@ def test_help_is_the_docstring(run_script: ScriptRunner) -> None:
     assert "(default: 8501)" in done.stdout
 
 
-def test_a_wrong_setting_ends_it_before_it_serves(run_script: ScriptRunner) -> None:
+def test_a_wrong_setting_ends_it_before_it_serves(run_script: Any) -> None:
     """A setting that cannot be is one line and exit code 2."""
     done = run_script("erp_dashboard.py", "--port", free_ports(1)[0], CURRENCY="euros")
     assert 2 == done.returncode
@@ -40,7 +40,7 @@ def test_a_wrong_setting_ends_it_before_it_serves(run_script: ScriptRunner) -> N
     assert "Traceback" not in done.stderr
 
 
-def test_is_served_until_told_to_stop(run_script: ScriptRunner) -> None:
+def test_is_served_until_told_to_stop(run_script: Any) -> None:
     """`python erp_dashboard.py` serves on 127.0.0.1 and ends with 0 when asked."""
     port = free_ports(1)[0]
     started = run_script.start("erp_dashboard.py", "--port", port)

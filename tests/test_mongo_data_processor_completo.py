@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from functools import partial
 
 import pytest
-from processor_shop import RandomShop, Shop, count
 
 from erp import contract
 from erp.aggregates import COLLECTIONS, FACTS
 from erp.snapshots import STAMP_ID, read, read_facts, read_stamp
+from tests.processor_shop import RandomShop, Shop, count
 
 SCRIPT = "mongo_data_processor_completo.py"
 MADRID = "Europe/Madrid"

@@ -1,13 +1,13 @@
 """Rounds that follow changes, against computing everything anew."""
 
 import pytest
-from processor_shop import RandomShop
 
 from erp import catch_up
 from erp.aggregates import COLLECTIONS, FACTS
 from erp.catch_up import missing, recall, recompute
 from erp.packed import unpack
 from erp.snapshots import read, read_state
+from tests.processor_shop import RandomShop
 
 ZONE = "America/New_York"
 COUNTED = ("sales", "lines", "orphan_lines", "first_day", "last_day", "up_to_sale", "up_to_time")

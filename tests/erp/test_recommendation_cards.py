@@ -3,12 +3,12 @@
 from html.parser import HTMLParser
 
 import pytest
-from recommendation_samples import recommendation, recommended
 
 from erp.contract import BasketProduct, Reason
 from erp.formats import Formats
 from erp.recommendation_cards import cards
 from erp.texts import text
+from tests.recommendation_samples import recommendation, recommended
 
 FMT = Formats("es", "EUR", "UTC")
 

@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 from confluent_kafka.admin import AdminClient
 from pymongo import MongoClient
-from recommendation_samples import START, document, message, recommendation
 
 from erp import recommendation_feed
 from erp.kafka import Outbox, ensure_topics
 from erp.process import Failure
 from erp.recommendation_feed import Feed
+from tests.recommendation_samples import START, document, message, recommendation
 
 PATIENCE = 30  # seconds; bound on everything that is waited for
 

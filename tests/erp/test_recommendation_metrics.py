@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from recommendation_samples import START, document, recommendation, recommended
 
 from erp.recommendation_lookups import active_products, customer_names, of_sale_or_customer
 from erp.recommendation_metrics import (
@@ -14,6 +13,7 @@ from erp.recommendation_metrics import (
     summarize,
     trained_at,
 )
+from tests.recommendation_samples import START, document, recommendation, recommended
 
 
 def test_summary_counts_every_product_and_every_answer():

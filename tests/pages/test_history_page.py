@@ -17,11 +17,11 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import openpyxl
 import pytest
-from conftest import ROOT, Gate, PageServer, Visit, environment
 from pymongo.database import Database
 
 from config import Settings
 from erp.formats import Formats
+from tests.pages.served import ROOT, Gate, PageServer, Visit, environment
 
 SCRIPT = "erp_dashboard.py"
 FIRST, LAST = date(2025, 1, 1), date(2025, 4, 30)
