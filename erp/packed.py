@@ -45,7 +45,7 @@ def _pack_part(day: Any, part: int, sales: pl.DataFrame, lines: pl.DataFrame) ->
         lines.join(rows, on="sale")
         .with_columns(sale=pl.col("row"))
         .select(list(LINES))
-        .cast(pl.Schema(_TEXT_LINES))
+        .cast(_TEXT_LINES)
         .sort("sale", "line_n")
     )
     return {
@@ -70,7 +70,7 @@ def unpack(documents: Iterable[Document]) -> tuple[pl.DataFrame, pl.DataFrame]:
         lines.append(
             pl.read_ipc(BytesIO(document["lines"]))
             .with_columns(pl.col("sale") + pl.lit(offset, dtype=pl.UInt32))
-            .cast(pl.Schema(LINES))
+            .cast(LINES)
         )
         offset += tickets[-1].height
     return pl.concat(tickets), pl.concat(lines)

@@ -134,7 +134,7 @@ def stand(
         latest, before = recent or (inputs.clear(), inputs.clear())
         outputs = _ranked(inputs, latest, before)
     names = ["_id", *INPUTS[entity.collection], *OUTPUTS[entity.collection]]
-    return outputs.select(names).cast(pl.Schema(OUTPUTS[entity.collection]))
+    return outputs.select(names).cast(OUTPUTS[entity.collection])
 
 
 def _rank() -> pl.Expr:
