@@ -43,9 +43,9 @@ TICKETS: dict[str, Any] = {
 LINES: dict[str, Any] = {
     "sale": pl.UInt32,
     "line_n": pl.Int64,
-    "product_id": pl.Categorical,
-    "category": pl.Categorical,
-    "subcategory": pl.Categorical,
+    "product_id": pl.Categorical(),
+    "category": pl.Categorical(),
+    "subcategory": pl.Categorical(),
     "units": pl.Int64,
     "gross": pl.Int64,
     "discount": pl.Int64,
