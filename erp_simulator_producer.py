@@ -37,6 +37,9 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
 from config import Settings
 from erp import checkpoint, contract, csv_files, kafka
 from erp.checkpoint import Checkpoint, Counts, Position
@@ -153,6 +156,8 @@ class Job:
     settings: Settings
     stop: Stop
     outbox: Outbox
+    admin: AdminClient
+    stored_before: int  # messages in the tables' topics when the run began
     largest: int  # bytes of a message's key and value
     selection: Selection
     state: Checkpoint
@@ -239,6 +244,8 @@ def opened(args: argparse.Namespace, settings: Settings, files: Files) -> Job:
         settings,
         stop,
         Outbox(settings.kafka, **{"message.max.bytes": largest}),
+        admin,
+        kafka.messages_in(admin, topics[: len(contract.TABLES)]),
         largest - OVERHEAD,
         selection,
         state,
@@ -457,7 +464,7 @@ def confirm(job: Job) -> bool:
         if time.monotonic() - last_word > 10:
             log.warning("Kafka takes nothing for now, %d messages wait", job.outbox.waiting)
             last_word = time.monotonic()
-    if job.outbox.waiting or job.outbox.failed:
+    if job.outbox.waiting or job.outbox.failed or missing(job):
         return False
     if not job.replaying:
         job.state.rejects_bytes = job.rejects.sync()
@@ -466,13 +473,35 @@ def confirm(job: Job) -> bool:
     return True
 
 
+def missing(job: Job) -> int:
+    """Messages that Kafka confirmed and that its topics do not count; nobody else writes there.
+
+    The topics' own count is the last word: a topic that is deleted and made anew while messages
+    flow confirms some and has none of them.
+    """
+    topics = [job.topic(table) for table in contract.TABLES]
+    while True:
+        try:
+            stored = kafka.messages_in(job.admin, topics) - job.stored_before
+            return max(0, job.outbox.delivered - stored)
+        except KafkaException as error:
+            if job.out_of_patience():
+                raise Failure(
+                    f"Kafka went away before its topics were counted ({error.args[0].str()}):"
+                    " --resume sends again what is not certain"
+                ) from None
+            job.stop.wait(0.2)
+
+
 def settle(job: Job) -> int:
-    """Wait for the last confirmations; the number of messages without one."""
-    confirm(job)
+    """Wait for the last confirmations; the number of messages that are not in Kafka."""
+    whole = confirm(job)
     job.rejects.sync()
     undelivered = job.outbox.waiting + job.outbox.failed
+    if not whole and not undelivered:
+        undelivered = missing(job)
     if undelivered:
-        log.error("Kafka did not confirm %d messages: --resume sends them again", undelivered)
+        log.error("Kafka does not have %d messages: --resume sends them again", undelivered)
     elif job.stop.requested:
         log.info("stopped; everything sent is confirmed, --resume goes on from here")
     return undelivered

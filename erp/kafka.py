@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
 from erp.process import Failure
 
@@ -44,8 +44,9 @@ def wait_for_kafka(options: Options, timeout: float = 60) -> AdminClient:
 def ensure_topics(
     admin: AdminClient, names: Iterable[str], partitions: int, replication: int
 ) -> None:
-    """Create the topics that are missing and wait until all have their leaders.
+    """Create the topics that are missing and wait until all partitions answer.
 
+    A broker names itself the leader of a new partition some milliseconds before it acts as one.
     Those that stand keep their settings. Raises Failure when the brokers refuse or take too long.
     """
     wanted = [
@@ -58,18 +59,7 @@ def ensure_topics(
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise Failure(f"cannot create topic {name}: {error.args[0].str()}") from None
-    _patiently(lambda: _check_leaders(admin, [topic.topic for topic in wanted]), "see the topics")
-
-
-def _check_leaders(admin: AdminClient, names: Iterable[str]) -> None:
-    """Raise KafkaException unless all partitions of the topics have a leader."""
-    topics = admin.list_topics(timeout=10).topics
-    for name in names:
-        found = topics.get(name)
-        if found is None or found.error or not found.partitions:
-            raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
-        if any(partition.leader < 0 for partition in found.partitions.values()):
-            raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
+    _patiently(lambda: messages_in(admin, [topic.topic for topic in wanted]), "see the topics")
 
 
 def largest_message(admin: AdminClient, topics: Iterable[str]) -> int:
@@ -81,6 +71,21 @@ def largest_message(admin: AdminClient, topics: Iterable[str]) -> int:
         return min(int(answer["max.message.bytes"].value) for answer in answers)
 
     return _patiently(ask, "read the topics' settings")
+
+
+def messages_in(admin: AdminClient, topics: Iterable[str]) -> int:
+    """How many messages these topics have taken since they were created.
+
+    Raises KafkaException when one is not there or the brokers do not answer.
+    """
+    known = admin.list_topics(timeout=10).topics
+    ends = {}
+    for topic in topics:
+        partitions = known[topic].partitions if topic in known else {}
+        if not partitions:
+            raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+        ends |= {TopicPartition(topic, number): OffsetSpec.latest() for number in partitions}
+    return sum(future.result().offset for future in admin.list_offsets(ends).values())
 
 
 def _patiently(ask: Callable[[], T], what: str, timeout: float = 30) -> T:

@@ -13,6 +13,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 import erp_simulator_producer as producer
+from erp import kafka
 
 MANY = 300_000
 SCRIPT = "erp_simulator_producer.py"
@@ -356,6 +357,21 @@ def test_resume_of_another_job_is_refused(produce):
     produce()
     message = produce("--resume", "--until", "2024-03-02", code=2)
     assert "until" in message.splitlines()[-1]
+
+
+def test_messages_that_the_topics_do_not_count_are_undelivered(
+    settings, many_products, run_script, produce, read_topic, wait_for_rows
+):
+    """A topic that is deleted and made anew in the middle ends the run with exit code 1."""
+    running = run_script.start(SCRIPT, "--json", "--tables", "products")
+    wait_for_rows("products")
+    admin, topic = AdminClient(settings.kafka), settings.topic_prefix + "products"
+    admin.delete_topics([topic])[topic].result(30)
+    kafka.ensure_topics(admin, [topic], 3, 1)
+    assert 1 == running.wait()
+    assert json.loads(running.stdout)["undelivered"] > 0
+    produce("--tables", "products")
+    assert set(many_products) <= {message.key().decode() for message in read_topic("products")}
 
 
 @pytest.mark.parametrize("fault", ["freeze", "kill"])
