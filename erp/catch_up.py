@@ -22,7 +22,7 @@ from erp.aggregates import FACTS, UNKNOWN, VERSION
 from erp.changes import (
     OVERLAP,
     Changed,
-    Tables,
+    Seen,
     Window,
     affected_sales,
     after,
@@ -60,13 +60,13 @@ class Memory:
     boards : by collection, see erp.standing
     places : `hash` of every sale_id (UInt64, of this process) and its `day`, null for orphans
     since : the moment from which the next round looks for changes
-    seen : the rows that were stored after that moment and are counted already
+    seen : marks of the rows that were stored after that moment and are counted already
     """
 
     boards: Boards
     places: pl.DataFrame
     since: datetime
-    seen: Tables = field(default_factory=dict)
+    seen: Seen = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -106,10 +106,10 @@ def recompute(database: Database[Document], zone: str) -> Result:
     state = finish(database)
     window = Window(computed_at - OVERLAP)
     products_in, customers_in, sales_in, items_in = (table.name for table in contract.TABLES)
-    products = window.keep(products_in, read_products(database[products_in], {}))
-    customers = window.keep(customers_in, read_customers(database[customers_in], {}))
-    sales = window.keep(sales_in, read_sales(database[sales_in], {}, zone))
-    items = (window.keep(items_in, batch) for batch in read_items(database[items_in], {}))
+    products = window.look(products_in, read_products(database[products_in], {}))
+    customers = window.look(customers_in, read_customers(database[customers_in], {}))
+    sales = window.look(sales_in, read_sales(database[sales_in], {}, zone))
+    items = (window.look(items_in, batch) for batch in read_items(database[items_in], {}))
     facts = Facts(*joined(sales, items, products))
     contents, boards = whole(facts, products, customers)
     orphans = facts.lines.height - _lines_of(facts)
@@ -126,7 +126,7 @@ def recompute(database: Database[Document], zone: str) -> Result:
         **_reach(facts.tickets),
     }
     written = publish_whole(database, contents, stamp, _index)
-    memory = Memory(boards, _places(facts.tickets), stamp["since"], window.rows)
+    memory = Memory(boards, _places(facts.tickets), stamp["since"], window.seen)
     return Result("whole", stamp["round"], *started.passed(), sales.height, written, memory)
 
 
@@ -157,7 +157,7 @@ def catch_up(database: Database[Document], zone: str, memory: Memory) -> Result:
     after_ = Facts(*after(*before, changed, products, relabelled))
     sales = differing(before, after_)
     next_since = max(memory.since, checked_at - OVERLAP)
-    remembered = replace(memory, since=next_since, seen=changed.rows)
+    remembered = replace(memory, since=next_since, seen=changed.seen)
     if not sales and not any(renamed.values()):
         return _nothing(database, state, remembered, checked_at, started)
 

@@ -26,12 +26,14 @@ from erp.facts import (
 
 Document = dict[str, Any]
 Tables = dict[str, pl.DataFrame]  # collection -> rows, as erp.facts reads them
+Seen = dict[str, pl.Series]  # collection -> the marks of rows, see `mark`
 
 # A document is stamped before it is written, and by another machine's clock: a round looks back so
 # far beyond the start of the round before. What it has seen already costs it a comparison.
 OVERLAP = timedelta(seconds=60)
 TOO_MANY = 200_000  # changed rows from which a whole round is the cheaper way
 
+_TABLES = {table.name: table for table in contract.TABLES}
 _HEADERS = [name for name in TICKETS if name != "sale"]
 _ITEMS = ["sale_id", *(name for name in LINES if name != "sale")]
 
@@ -41,14 +43,14 @@ class Changed(NamedTuple):
 
     Attributes
     ----------
-    rows : every row stored since the moment, as a later round compares them
-    fresh : those among them that no earlier round had seen
+    fresh : by collection, the rows that were stored since the moment and not seen before
     gone : by collection, the `_id`s that were deleted
+    seen : the marks of all rows that were stored since the moment
     """
 
-    rows: Tables
     fresh: Tables
     gone: dict[str, set[str]]
+    seen: Seen
 
     def ids(self, collection: str, key: str) -> set[str]:
         """The ids of a collection that changed in any way."""
@@ -56,61 +58,62 @@ class Changed(NamedTuple):
 
 
 def read_changes(
-    database: Database[Document], since: datetime, zone: str, seen: Tables
+    database: Database[Document], since: datetime, zone: str, seen: Seen
 ) -> Changed | None:
     """What changed since a moment; None when it is so much that a whole round is cheaper."""
     # First the deletions: a document that is found afterwards stands, whatever was deleted before.
     gone = _read_deletions(database, since)
-    query = {"stored_at": {"$gt": since}}
-    items, count = [], 0
-    for batch in read_items(database[contract.SALES_ITEMS.name], query):
-        items.append(batch)
-        count += _unseen(batch, seen.get(contract.SALES_ITEMS.name)).height
-        if count > TOO_MANY:
-            return None
-    read = {
-        contract.SALES_ITEMS.name: pl.concat(items),
-        contract.SALES.name: read_sales(database[contract.SALES.name], query, zone),
-        contract.PRODUCTS.name: read_products(database[contract.PRODUCTS.name], query),
-        contract.CUSTOMERS.name: read_customers(database[contract.CUSTOMERS.name], query),
-    }
-    # A document that is stored again while an index is walked may be met twice.
-    rows = {
-        table.name: read[table.name]
-        .sort("stored_at")
-        .unique(list(table.natural_key), keep="last", maintain_order=True)
-        for table in contract.TABLES
-    }
-    fresh = {name: _unseen(frame, seen.get(name)) for name, frame in rows.items()}
-    for name, keys in _keys(rows).items():
-        gone[name] -= keys
-    return Changed(rows, fresh, gone)
+    fresh, marks = {}, {}
+    for name, batches in _read_since(database, since, zone).items():
+        new, marked = [], []
+        for batch in batches:
+            of_batch = mark(batch)
+            new.append(_unseen(batch, of_batch, seen.get(name)))
+            marked.append(of_batch)
+            if sum(frame.height for frame in new) > TOO_MANY:
+                return None
+            if gone[name]:
+                gone[name] -= set(_ids(name, batch))
+        fresh[name] = _latest(name, pl.concat(new))
+        marks[name] = pl.concat(marked)
+    return Changed(fresh, gone, marks)
+
+
+def mark(rows: pl.DataFrame) -> pl.Series:
+    """A number for each row by which it is known again in this process, UInt64."""
+    return rows.with_columns(pl.col(pl.Categorical).cast(pl.String)).hash_rows().rename("mark")
 
 
 class Window:
-    """Keeps, of rows that are read anyway, those that were stored after a moment.
-
-    More than TOO_MANY rows of a collection are not kept: the next round reads them again.
-    """
+    """Marks, of rows that are read anyway, those that were stored after a moment."""
 
     def __init__(self, since: datetime) -> None:
         self._since = since
-        self._kept: dict[str, list[pl.DataFrame]] = {}
+        self._marks: dict[str, list[pl.Series]] = {}
 
-    def keep(self, collection: str, rows: pl.DataFrame) -> pl.DataFrame:
-        """Look at these rows of a collection; returns them."""
-        kept = self._kept.setdefault(collection, [])
+    def look(self, collection: str, rows: pl.DataFrame) -> pl.DataFrame:
+        """Mark these rows of a collection; returns them."""
         recent = rows.filter(pl.col("stored_at") > self._since)
-        if sum(frame.height for frame in kept) + recent.height > TOO_MANY:
-            kept.clear()
-        else:
-            kept.append(recent)
+        self._marks.setdefault(collection, []).append(mark(recent))
         return rows
 
     @property
-    def rows(self) -> Tables:
-        """What was kept, as `Changed.rows` has it."""
-        return {name: pl.concat(frames) for name, frames in self._kept.items() if frames}
+    def seen(self) -> Seen:
+        """The marks, as `Changed.seen` has them."""
+        return {name: pl.concat(marks) for name, marks in self._marks.items()}
+
+
+def _read_since(
+    database: Database[Document], since: datetime, zone: str
+) -> dict[str, Iterable[pl.DataFrame]]:
+    products, customers, sales, items = (table.name for table in contract.TABLES)
+    query = {"stored_at": {"$gt": since}}
+    return {
+        items: read_items(database[items], query),
+        sales: [read_sales(database[sales], query, zone)],
+        products: [read_products(database[products], query)],
+        customers: [read_customers(database[customers], query)],
+    }
 
 
 def _read_deletions(database: Database[Document], since: datetime) -> dict[str, set[str]]:
@@ -121,24 +124,28 @@ def _read_deletions(database: Database[Document], since: datetime) -> dict[str, 
     return gone
 
 
-def _keys(rows: Tables) -> dict[str, set[str]]:
-    items = rows[contract.SALES_ITEMS.name]
-    return {
-        contract.SALES_ITEMS.name: set(items.select(_item_id()).to_series()),
-        contract.SALES.name: set(rows[contract.SALES.name]["sale_id"]),
-        contract.PRODUCTS.name: set(rows[contract.PRODUCTS.name]["product_id"]),
-        contract.CUSTOMERS.name: set(rows[contract.CUSTOMERS.name]["customer_id"]),
-    }
+def _ids(collection: str, rows: pl.DataFrame) -> pl.Series:
+    """The `_id` of each row."""
+    if collection == contract.SALES_ITEMS.name:
+        return rows.select(_item_id()).to_series()
+    return rows[_TABLES[collection].message_key]
 
 
 def _item_id() -> pl.Expr:
     return pl.format("{}:{}", "sale_id", "line_n")
 
 
-def _unseen(rows: pl.DataFrame, seen: pl.DataFrame | None) -> pl.DataFrame:
+def _unseen(rows: pl.DataFrame, marks: pl.Series, seen: pl.Series | None) -> pl.DataFrame:
     if seen is None or seen.is_empty():
         return rows
-    return rows.join(seen, on=rows.columns, how="anti", nulls_equal=True)
+    marked = rows.with_columns(marks)
+    return marked.join(seen.to_frame("mark"), on="mark", how="anti").drop("mark")
+
+
+def _latest(collection: str, rows: pl.DataFrame) -> pl.DataFrame:
+    """One row for each key: a document stored again while an index is walked may be met twice."""
+    keys = list(_TABLES[collection].natural_key)
+    return rows.sort("stored_at").unique(keys, keep="last", maintain_order=True)
 
 
 def affected_sales(changed: Changed) -> set[str]:
