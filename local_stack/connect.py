@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
 from local_stack.errors import StackError
@@ -23,6 +22,7 @@ from local_stack.toolchain import fetch_jars, find_java
 CONFIGURATIONS = Path(__file__).resolve().parent.parent / "connect"
 TOPICS = "products|customers|sales|sales_items|connect_dead_letter"
 HEAP = "512m"
+STRATEGIES = "com.mongodb.kafka.connect.sink.processor.id.strategy"
 
 Properties = dict[str, str]
 
@@ -100,7 +100,7 @@ def _runs(status: str, tasks: int) -> bool:
     try:
         with urlopen(status, timeout=5) as answer:  # noqa: S310  our own worker, on loopback
             told = json.load(answer)
-    except URLError:
+    except OSError:  # not there yet, or too busy to answer
         return False
     for part in [told["connector"], *told["tasks"]]:
         if part["state"] == "FAILED":
