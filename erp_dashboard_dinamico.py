@@ -27,13 +27,14 @@ from erp.live_view import Period, View
 PORT = 8502
 ANSWER_SECONDS = 5  # for MongoDB to answer one refresh
 INTERVALS = [2, 5, 10, 30, 60]  # seconds between two refreshes
+EVERY = 5  # the one to begin with
 STORES_IN_COLOUR = 7
 
 
 def main() -> None:
     """Draw the page: filters at the side, then the part that refreshes by itself."""
     settings = Settings.load()
-    t, fmt = page.set_up(settings, "live_title", ":material/bolt:")
+    t, fmt = page.set_up(settings, "live_title", "⚡")
     database = page.database(settings, t)
     zone = ZoneInfo(settings.business_timezone)
     page.from_url(URL_READERS)
@@ -50,7 +51,7 @@ def main() -> None:
     period = _choose_period(t, fmt, now.astimezone(zone))
     filters = _choose_filters(t, offered)
     every, days_before = _choose_rhythm(t)
-    _share(settings, period, filters)
+    _share(settings, period, filters, st.session_state["every"])
     page.head(t("live_title"))
     ask = partial(_look, database, settings, filters, period, days_before)
 
@@ -134,6 +135,11 @@ def _whole(default: int, least: int, most: int, values: list[str]) -> int:
     return min(max(int(value), least), most) if value.isascii() and value.isdigit() else default
 
 
+def _interval(values: list[str]) -> int:
+    value = _whole(EVERY, 1, INTERVALS[-1], values)
+    return value if value in INTERVALS else EVERY
+
+
 def _number(values: list[str]) -> float | None:
     try:
         return float(_first(values) or "")
@@ -164,6 +170,7 @@ URL_READERS = {
     "payments": _named,
     "least": _number,
     "most": _number,
+    "every": _interval,
     "sale": _first,
 }
 
@@ -249,7 +256,6 @@ def _choose_rhythm(t: page.Text) -> tuple[int | None, int]:
     every = side.select_slider(
         t("live_every"),
         INTERVALS,
-        value=5,
         format_func=lambda n: t("live_seconds", n=n),
         key="every",
     )
@@ -257,7 +263,7 @@ def _choose_rhythm(t: page.Text) -> tuple[int | None, int]:
     return (None if paused else every), days_before
 
 
-def _share(settings: Settings, period: Period, filters: Filters) -> None:
+def _share(settings: Settings, period: Period, filters: Filters, every: int) -> None:
     """Keep what is chosen in the URL."""
     values: dict[str, list[Any]] = {
         "period": [period.kind] if period.kind != "today" else [],
@@ -266,6 +272,7 @@ def _share(settings: Settings, period: Period, filters: Filters) -> None:
         "payments": [payment or "" for payment in filters.payments],
         "least": [] if filters.least is None else [filters.least],
         "most": [] if filters.most is None else [filters.most],
+        "every": [every] if every != EVERY else [],
         "sale": [st.session_state["sale"]] if st.session_state.get("sale") else [],
     }
     if period.kind == "range":

@@ -31,7 +31,8 @@ from erp.recommendation_metrics import FollowUp, follow_up
 from erp.recommendation_views import debug, model
 
 PORT = 8503
-INTERVALS = [5, 10, 30, 60]  # seconds between two refreshes
+INTERVALS = [2, 5, 10, 30, 60]  # seconds between two refreshes
+EVERY = 10  # the one to begin with
 CARDS = 8  # on one page
 ANSWER_SECONDS = 5  # for MongoDB to answer
 FOLLOW_UP_SECONDS = 30  # for it to tell what was bought later
@@ -44,7 +45,7 @@ VIEWS = ["cards", "model", "debug"]
 def main() -> None:
     """Draw the page: choices at the side, then the part that refreshes by itself."""
     settings = Settings.load()
-    t, fmt = page.set_up(settings, "reco_title", ":material/recommend:")
+    t, fmt = page.set_up(settings, "reco_title", "🎯")
     page.from_url(URL_READERS)
     feed = _feed(settings)
     with st.spinner(t("reco_reading")):
@@ -55,6 +56,7 @@ def main() -> None:
         {
             "q": [st.session_state["q"]] if st.session_state.get("q") else [],
             "stores": [store or "" for store in st.session_state.get("stores", [])],
+            "every": [st.session_state["every"]] if st.session_state["every"] != EVERY else [],
             "view": [st.session_state["view"]] if st.session_state["view"] != "cards" else [],
         },
         settings.page_language,
@@ -149,6 +151,7 @@ URL_READERS = {
     "q": lambda values: values[0] if values else "",
     "stores": lambda values: [value or None for value in values],
     "view": lambda values: values[0] if values and values[0] in VIEWS else "cards",
+    "every": lambda values: next((n for n in INTERVALS if [str(n)] == values), EVERY),
 }
 
 
@@ -185,7 +188,6 @@ def _choose(t: page.Text, feed: Feed) -> int | None:
     every = side.select_slider(
         t("reco_every"),
         INTERVALS,
-        value=10,
         format_func=lambda n: t("reco_seconds", n=n),
         key="every",
     )

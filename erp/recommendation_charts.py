@@ -28,7 +28,7 @@ def histogram(
     figure.update_xaxes(
         showgrid=False, ticks="", tickangle=0, **charts.ticks(range(len(labels)), labels, most=6)
     )
-    figure.update_yaxes(tickformat="~s", nticks=5, rangemode="tozero")
+    figure.update_yaxes(tickformat="~s", nticks=min(5, max(counts) + 1), rangemode="tozero")
     return figure
 
 
