@@ -1,132 +1,94 @@
-"""From ranked candidates to recommendations with the fields of the contract."""
+"""From ranked products to recommendations with the fields of the contract."""
 
 from __future__ import annotations
 
-import numpy as np
-import scipy.sparse as sp
+from collections.abc import Callable, Iterable, Iterator
 
-from erp.learning import popular_features
+import numpy as np
+
+from erp.learning import Heads, popular_features
 
 SMALLEST = 1e-9  # relevance of what was never sold
 
 
-def first_allowed(places, candidates, n: int, names, categories, cap: int) -> np.ndarray:
-    """The first `n` places of each row whose name is new, and whose category is not full.
+def compose(ids, names, categories, answer, n: int) -> list[list[dict]]:
+    """The recommendations of a batch.
 
     Parameters
     ----------
-    places : int (rows, k), best first; candidates : int32 (rows, k), -1 where there is none
-    names, categories : int32 (items), codes; category 0 is never full
-    cap : most of one category, 0: no cap
-
-    Returns
-    -------
-    int (rows, n), -1 where the row has no more
+    ids, names, categories : lists by item code
+    answer : of `Kernel.answer`
     """
-    rows, many = candidates.shape
-    real = candidates >= 0
-    if not real.any():
-        return np.full((rows, n), -1, np.int64)
-    known = np.maximum(candidates, 0)
-    earlier = np.tri(many, k=-1, dtype=bool)  # [i, j]: j comes before i
-    name = names[known]
-    same = (name[:, :, None] == name[:, None, :]) & earlier & real[:, None, :]
-    allowed = real & ~same.any(axis=2)
-    if cap > 0:
-        category = categories[known]
-        before = (category[:, :, None] == category[:, None, :]) & earlier & allowed[:, None, :]
-        allowed &= (category == 0) | (before.sum(axis=2) < cap)
-    rank = np.cumsum(allowed, axis=1) - 1
-    result = np.full((rows, n), -1, np.int64)
-    row, column = np.nonzero(allowed & (rank < n))
-    result[row, rank[row, column]] = places[row, column]
-    return result
+    picked, relevance, confidence, support, _, starts, reason_items, reason_shares = answer
+    relevance = np.maximum(relevance.astype(np.float64), SMALLEST)
+    per_cent = np.round(100 * relevance / relevance[:, :1], 2) if len(picked) else relevance
+    codes, counts = picked.ravel().tolist(), support.ravel().tolist()
+    scores, relative = relevance.ravel().tolist(), per_cent.ravel().tolist()
+    chances = np.round(100 * confidence.astype(np.float64), 2).ravel().tolist()
+    begins = starts.tolist()
+    why, shares = reason_items[: begins[-1]].tolist(), reason_shares[: begins[-1]].tolist()
+    places = [(rank + 1, round(100 * (n - rank) / n, 2)) for rank in range(n)]
+    rows, at = [], 0
+    for first in range(0, len(codes), n):
+        row: list[dict] = []
+        rows.append(row)
+        for ranking, ranking_percentage in places:
+            place = first + ranking - 1
+            code = codes[place]
+            if code < 0:
+                break
+            at, end = begins[place], begins[place + 1]
+            row.append(
+                {
+                    "product_id": ids[code],
+                    "product_name": names[code],
+                    "category": categories[code],
+                    "relevancia": scores[place],
+                    "relevancia_percentage": relative[place],
+                    "confidence_percentage": chances[place],
+                    "ranking": ranking,
+                    "ranking_percentage": ranking_percentage,
+                    "support": counts[place],
+                    "source": "model",
+                    "because_of": [
+                        {"product_id": ids[one], "product_name": names[one], "share": share}
+                        for one, share in zip(why[at:end], shares[at:end], strict=True)
+                    ],
+                }
+            )
+    return rows
 
 
-class Reasons:
-    """Looks up which products of a basket speak for a recommendation, and how much."""
-
-    def __init__(self, similarity):
-        self.similarity = similarity
-        self._pairs = sp.csr_matrix(
-            (
-                np.arange(1, len(similarity.indices) + 1, dtype=np.int64),
-                similarity.indices,
-                similarity.indptr,
-            ),
-            shape=similarity.shape,
-        )
-        self._pairs.has_sorted_indices = True
-        self._pairs.has_canonical_format = True
-
-    def of(self, indptr, items, picked):
-        """Reasons of all recommendations of a batch.
-
-        Parameters
-        ----------
-        indptr, items : the baskets as csr of item codes
-        picked : int (rows, n), recommended item codes, -1 where none
-
-        Returns
-        -------
-        dict (row, rank from 0) -> list of (item code, share in per cent), largest first
-        support : int (rows, n), sales that hold the recommendation and its first reason
-        """
-        rows, n = picked.shape
-        support = np.zeros((rows, n), np.int64)
-        if not len(items) or not n or not self._pairs.nnz:
-            return {}, support
-        row_of = np.repeat(np.arange(rows), np.diff(indptr))
-        wanted = picked[row_of]  # (lines, n)
-        places = np.asarray(
-            self._pairs[np.repeat(items, n), np.maximum(wanted, 0).ravel()]
-        ).reshape(wanted.shape)
-        line, rank = np.nonzero((places > 0) & (wanted >= 0))
-        if not len(line):
-            return {}, support
-        place = places[line, rank] - 1
-        value, row = self.similarity.values[place].astype(np.float64), row_of[line]
-        key = row * n + rank
-        order = np.lexsort((-value, key))
-        key, value, line, place = key[order], value[order], line[order], place[order]
-        starts = np.flatnonzero(np.diff(key, prepend=-1))
-        totals = np.add.reduceat(value, starts)
-        lengths = np.diff(np.append(starts, len(key)))
-        shares = np.round(100 * value / np.repeat(totals, lengths), 2)
-        shares[starts] = np.round(shares[starts] + 100 - np.add.reduceat(shares, starts), 2)
-        support.ravel()[key[starts]] = self.similarity.support[place[starts]]
-        codes, shares = items[line].tolist(), shares.tolist()
-        found = {}
-        for first, length, at in zip(
-            starts.tolist(), lengths.tolist(), key[starts].tolist(), strict=True
-        ):
-            last = first + length
-            found[at] = list(zip(codes[first:last], shares[first:last], strict=True))
-        return found, support
-
-
-def top_up(answer, row_ids, n, cap, offers, name_of, category_of) -> list[tuple[str, float, str]]:
+def top_up(
+    row: list[dict],
+    basket: Iterable[str],
+    n: int,
+    cap: int,
+    offers: Callable[[], Iterator[tuple[str, float, str]]],
+    view,
+) -> list[tuple[str, float, str]]:
     """More products for a row that has too few, from the shelves; a full category yields last.
 
     Parameters
     ----------
-    answer : list of product ids already recommended
-    row_ids : product ids of the basket
-    offers : function without arguments, gives (product id, share, source) best first
+    row : recommendations so far; basket : product ids
+    offers : gives (product id, share, source), best first; called once for each pass
+    view : CatalogueView
     """
+    answer = [one["product_id"] for one in row]
     more: list[tuple[str, float, str]] = []
-    taken = set(answer) | set(row_ids)
-    names = {name_of(key).casefold() for key in answer}
-    counts: dict[str, int] = {}
+    taken = set(answer) | set(basket)
+    names = {view.name(key).casefold() for key in answer}
+    counts: dict[str | None, int] = {}
     for key in answer:
-        counts[category_of(key)] = counts.get(category_of(key), 0) + 1
+        counts[view.category(key)] = counts.get(view.category(key), 0) + 1
     for limit in (cap, 0) if cap > 0 else (0,):
         for key, share, source in offers():
             if len(answer) + len(more) >= n:
                 return more
             if key in taken:
                 continue
-            name, category = name_of(key).casefold(), category_of(key)
+            name, category = view.name(key).casefold(), view.category(key)
             if name in names or (limit and category and counts.get(category, 0) >= limit):
                 continue
             more.append((key, share, source))
@@ -136,12 +98,50 @@ def top_up(answer, row_ids, n, cap, offers, name_of, category_of) -> list[tuple[
     return more
 
 
-def popular_confidence(head, share, source, size, found, baskets, per_sale: float) -> float:
-    """The probability of a recommendation by category or popularity; without a head its share."""
-    if head is None:
-        return min(share * per_sale, 0.95)
-    logit = head.logit(popular_features(share, source == "category", size, found, baskets))
-    return float(1 / (1 + np.exp(-logit)))
+class PopularChances:
+    """The probability of a recommendation by category or popularity; remembers what it said."""
+
+    REMEMBERED = 50_000
+
+    def __init__(self, heads: Heads, per_sale: float):
+        self._heads = (heads.half_popular, heads.next_popular)
+        self._per_sale = per_sale
+        self._said: dict[tuple, float] = {}
+
+    def __call__(self, known: bool, share: float, source: str, size: int, found: int, habit: float):
+        """A probability in per cent; without a head the product's share of a basket."""
+        head = self._heads[known]
+        if head is None:
+            return round(100 * min(share * self._per_sale, 0.95), 2)
+        key = (known, share, source, size, found, habit)
+        if key not in self._said:
+            if len(self._said) > self.REMEMBERED:
+                self._said.clear()
+            seen = popular_features(share, source == "category", size, found, habit)
+            self._said[key] = round(float(100 / (1 + np.exp(-head.logit(seen)))), 2)
+        return self._said[key]
+
+
+def add_popular(row: list[dict], more, chance: Callable[[float, str], float], view) -> None:
+    """Append products from the shelves; their relevance never exceeds the last one's."""
+    least = row[-1]["relevancia"] if row else 1.0
+    for key, share, source in more:
+        least = max(min(least, share), SMALLEST)
+        row.append(
+            {
+                "product_id": key,
+                "product_name": view.name(key),
+                "category": view.category(key),
+                "relevancia": least,
+                "relevancia_percentage": 0.0,
+                "confidence_percentage": chance(share, source),
+                "ranking": 0,
+                "ranking_percentage": 0.0,
+                "support": 0,
+                "source": source,
+                "because_of": [],
+            }
+        )
 
 
 def numbered(rows: list[dict], n: int) -> list[dict]:

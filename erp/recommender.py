@@ -23,6 +23,7 @@ import numpy as np
 from erp import answers, artefact, learning, ranking, training_data
 from erp.catalogue import Catalogue
 from erp.history import History, HistoryRows, fit_history
+from erp.kernel import Kernel
 from erp.memory import give_back
 from erp.popularity import Popularity
 from erp.shelves import CatalogueView, Shelves
@@ -31,7 +32,6 @@ from erp.similarity import Similarity
 CHUNK = 1000  # baskets scored at once
 SALES_REMEMBERED = 100_000  # newest observed sales, to tell those that come twice
 HASHES_KEPT = 2_000_000  # newest sales of the training, to tell those that are in it
-NO_PRODUCT = -1
 
 
 @dataclass(frozen=True)
@@ -193,8 +193,9 @@ class Model:
         self._categories, self._trained_sales = categories, trained_sales
         self._index = {key: code for code, key in enumerate(item_ids)}
         self._stores = {key: code for code, key in enumerate(store_ids)}
-        self._item_facts = ranking.item_facts(sold.shares, similarity.sales, categories)
-        self._reasons = answers.Reasons(similarity)
+        facts_of_items = ranking.item_facts(sold.shares, similarity.sales, categories)
+        self._kernel = Kernel(similarity, facts_of_items, heads)
+        self._popular_chance = answers.PopularChances(heads, sold.per_sale)
         self._observed: OrderedDict[str, tuple[str | None, np.ndarray, float]] = OrderedDict()
         self._lock = threading.RLock()
         self.newest = history.origin  # seconds, the newest sale known
@@ -223,15 +224,6 @@ class Model:
         with self._lock:
             self.catalogue, self._view = catalogue, view
             self._shelves = Shelves(self.sold, self._stores, view)
-            self._matrix_generation = -1
-            self._refresh()
-
-    def _refresh(self) -> None:
-        self._view.refresh()
-        if self._matrix_generation != self._view.generation:
-            with self._lock:
-                self._matrix_generation = self._view.generation
-                self._matrix = ranking.reach_matrix(self.similarity, self._view.active)
 
     # ---------------------------------------------------------------- customers
 
@@ -325,7 +317,7 @@ class Model:
 
         `histories` gives the customers' frequencies, one row per basket, instead of the model's.
         """
-        self._refresh()
+        self._view.refresh()
         result = []
         for first in range(0, len(baskets), CHUNK):
             part = slice(first, first + CHUNK)
@@ -344,7 +336,7 @@ class Model:
 
     def similar_items(self, product_id: str, n: int = 10) -> list[dict]:
         """The most similar products: product_id, product_name, category, similarity, support."""
-        self._refresh()
+        self._view.refresh()
         code = self._index.get(_text(product_id))
         if code is None:
             return []
@@ -370,159 +362,63 @@ class Model:
 
     def _codes(self, product_ids: Iterable[str]) -> list[int]:
         get = self._index.get
-        found = (get(key if type(key) is str else _text(key)) for key in product_ids)
-        return list(dict.fromkeys(code for code in found if code is not None))
+        found = {get(key if type(key) is str else _text(key)) for key in product_ids}
+        found.discard(None)
+        return sorted(found)
 
     def _moments(self, times, rows: int) -> np.ndarray:
         if times is None:
             return np.full(rows, self.newest)
         return np.array([self.newest if one is None else _seconds(one) for one in times])
 
-    def _answer(self, baskets, customers, n, stores, moments, history) -> list[list[dict]]:
+    def _score(self, baskets, customers, moments, history, n):
+        """What the compiled code says of a batch, and the history it looked at."""
         coded = [self._codes(basket) for basket in baskets]
         indptr = np.zeros(len(coded) + 1, np.int64)
         np.cumsum([len(codes) for codes in coded], out=indptr[1:])
-        items = np.fromiter((code for codes in coded for code in codes), np.int32, indptr[-1])
+        items = np.array([code for codes in coded for code in codes], np.int32)
         if history is None:
             with self._lock:
                 history = self.history.batch(customers, moments)
         view = self._view
-        candidates, scores = ranking.find_candidates(
-            indptr,
-            items,
+        answer = self._kernel.answer(
+            (indptr, items),
             history,
-            self._matrix,
-            self.settings.candidates,
-            self.settings.threads if len(baskets) > 16 else 1,
-        )
-        values = ranking.features(indptr, items, history, candidates, scores, self._item_facts)
-        known = np.diff(history.indptr) > 0
-        chances = learning.order_probabilities(
-            values, scores, candidates, known, self.heads.order, self.heads.order_known
-        )
-        odds = self._weighed(chances, values)
-        places = ranking.best_places(odds, min(2 * n + 10, odds.shape[1]))
-        places = answers.first_allowed(
-            places,
-            np.take_along_axis(candidates, places, 1),
+            np.array([customer is not None for customer in customers], bool),
+            (view.active, view.name_codes, view.category_codes),
+            self.settings,
             n,
-            view.name_codes,
-            view.category_codes,
-            self.settings.max_per_category,
         )
-        picked = np.where(
-            places >= 0, np.take_along_axis(candidates, np.maximum(places, 0), 1), NO_PRODUCT
-        )
-        chosen = np.maximum(places, 0)
-        confidence = self._confidence(
-            np.take_along_axis(values, chosen[..., None], 1),
-            np.take_along_axis(chances, chosen, 1),
-            np.array([customer is not None for customer in customers]),
-        )
-        relevance = np.take_along_axis(odds, chosen, 1)
-        found = (candidates >= 0).sum(axis=1).tolist()
-        rows = self._dicts(indptr, items, picked, relevance, confidence)
-        for place, row in enumerate(rows):
-            if len(row) < n:
-                self._fill_up(
-                    row,
-                    n,
-                    baskets[place],
-                    stores[place],
-                    customers[place] is not None,
-                    found[place],
-                    float(history.baskets[place]),
-                )
-            answers.numbered(row, n)
+        return answer, history
+
+    def _answer(self, baskets, customers, n, stores, moments, history) -> list[list[dict]]:
+        answer, history = self._score(baskets, customers, moments, history, n)
+        view = self._view
+        rows = answers.compose(self.item_ids, view.names, view.categories, answer, n)
+        for place in np.flatnonzero((answer[0] < 0).any(axis=1)).tolist():
+            self._fill_up(
+                rows[place],
+                n,
+                [_text(key) for key in baskets[place]],
+                stores[place],
+                customers[place] is not None,
+                int(answer[4][place]),
+                round(float(history.baskets[place]), 2),
+            )
         return rows
 
-    def _weighed(self, chances, values) -> np.ndarray:
-        weight = self.settings.personal_weight
-        if weight == 1.0:
-            return chances
-        bought = values[..., ranking.FEATURES.index("frequency_long")] > np.log(3e-3) + 1e-4
-        return np.where(bought, chances * np.float32(weight), chances)
-
-    def _confidence(self, values, chances, customers) -> np.ndarray:
-        ranks = np.broadcast_to(np.arange(1, chances.shape[1] + 1), chances.shape)
-        seen = ranking.confidence_features(values, chances, ranks)
-        result = np.zeros(chances.shape)
-        for head, rows in ((self.heads.half, ~customers), (self.heads.next_sale, customers)):
-            if rows.any():
-                logits = (
-                    head.logit(seen[rows]) if head is not None else np.log(chances[rows] + 1e-9)
-                )
-                result[rows] = 1 / (1 + np.exp(-logits))
-        return result
-
-    def _dicts(self, indptr, items, picked, relevance, confidence) -> list[list[dict]]:
-        found, support = self._reasons.of(indptr, items, picked)
-        ids, names, categories = self.item_ids, self._view.names, self._view.categories
-        n = picked.shape[1]
-        relevance = np.maximum(relevance.astype(np.float64), answers.SMALLEST).tolist()
-        confidence = np.round(100 * confidence, 2).tolist()
-        support = support.tolist()
-        rows = []
-        for place, codes in enumerate(picked.tolist()):
-            row = []
-            for rank, code in enumerate(codes):
-                if code < 0:
-                    break
-                reasons = found.get(place * n + rank, ())
-                row.append(
-                    {
-                        "product_id": ids[code],
-                        "product_name": names[code],
-                        "category": categories[code],
-                        "relevancia": relevance[place][rank],
-                        "relevancia_percentage": 0.0,
-                        "confidence_percentage": confidence[place][rank],
-                        "ranking": 0,
-                        "ranking_percentage": 0.0,
-                        "support": support[place][rank],
-                        "source": "model",
-                        "because_of": [
-                            {"product_id": ids[why], "product_name": names[why], "share": share}
-                            for why, share in reasons
-                        ],
-                    }
-                )
-            rows.append(row)
-        return rows
-
-    def _fill_up(self, row, n, basket, store, known, found, baskets) -> None:
+    def _fill_up(self, row, n, basket, store, known, found, habit) -> None:
         """Add bestsellers of the basket's categories, of the store and of all, in this order."""
-        basket = [_text(key) for key in basket]
-        least = row[-1]["relevancia"] if row else 1.0
-        head = self.heads.next_popular if known else self.heads.half_popular
-        for key, share, source in answers.top_up(
-            [one["product_id"] for one in row],
-            basket,
-            n,
-            self.settings.max_per_category,
-            lambda: self._shelves.offers(basket, store),
-            self._view.name,
-            self._view.category,
-        ):
-            least = max(min(least, share), answers.SMALLEST)
-            chance = answers.popular_confidence(
-                head, share, source, len(set(basket)), found, baskets, self.sold.per_sale
-            )
-            row.append(
-                {
-                    "product_id": key,
-                    "product_name": self._view.name(key),
-                    "category": self._view.category(key),
-                    "relevancia": least,
-                    "relevancia_percentage": 0.0,
-                    "confidence_percentage": round(100 * chance, 2),
-                    "ranking": 0,
-                    "ranking_percentage": 0.0,
-                    "support": 0,
-                    "source": source,
-                    "because_of": [],
-                }
-            )
+        cap, size = self.settings.max_per_category, len(set(basket))
+        more = answers.top_up(
+            row, basket, n, cap, lambda: self._shelves.offers(basket, store), self._view
+        )
+
+        def chance(share: float, source: str) -> float:
+            return self._popular_chance(known, share, source, size, found, habit)
+
+        answers.add_popular(row, more, chance, self._view)
+        answers.numbered(row, n)
 
     # ---------------------------------------------------------------- the artefact
 
