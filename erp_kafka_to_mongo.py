@@ -227,8 +227,8 @@ class Sink:
     def on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Read these partitions from now on."""
         consumer.assign(partitions)
-        if self.paused:
-            consumer.pause(partitions)
+        # the client keeps a pause over the loss of a partition, also when reading went on since
+        (consumer.pause if self.paused else consumer.resume)(partitions)
         self.owned = {(each.topic, each.partition) for each in partitions}
         self.joined = True
         self.health.report("kafka")

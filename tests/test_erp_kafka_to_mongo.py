@@ -8,9 +8,14 @@ from urllib.request import urlopen
 
 import pytest
 from bson.codec_options import CodecOptions
+from confluent_kafka import TopicPartition
 
 from erp import contract, kafka
 from erp.kafka import Outbox
+from erp.metrics import Health
+from erp.process import Stop
+from erp.store import Store
+from erp_kafka_to_mongo import Sink
 
 SALE = {
     "sale_id": "007",
@@ -248,6 +253,24 @@ def test_the_database_away_is_waited_for(stack, shop, run_script, database):
         f"{item['sale_id']}:{item['line_n']}" for item in items
     }
     assert 2000 == database["sales"].count_documents({})
+
+
+def test_partitions_that_were_lost_while_reading_was_paused_are_read_again(
+    shop, settings, database, monkeypatch
+):
+    """The client remembers the pause; the sink must not."""
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # this process keeps its own handlers
+    shop.send("sales", SALE)
+    sink = Sink(settings, Stop(), Store(database), Health([]))
+    topic = settings.topic_prefix + "sales"
+    partitions = [TopicPartition(topic, n, 0) for n in range(shop.PARTITIONS)]
+    sink.on_assign(sink.consumer, partitions)
+    sink.pause(True)
+    sink.on_lost(sink.consumer, partitions)
+    sink.pause(False)
+    sink.on_assign(sink.consumer, partitions)
+    assert _until(sink.read, 10)
+    sink.consumer.close()
 
 
 def test_killed_in_the_middle_it_goes_on_where_it_committed(shop, run_script, database):
