@@ -33,6 +33,7 @@ from pymongo.database import Database
 
 from csv_out.complete_journey import load
 from erp import contract
+from erp.changes import OVERLAP
 from erp.snapshots import read_stamp
 
 SCRIPT = "mongo_data_processor_completo.py"
@@ -58,6 +59,7 @@ def main() -> int:
         process = scripts.start(SCRIPT, "--watch", "0.2", BUSINESS_TIMEZONE=ZONE)
         watched = Watched(process, database)
         watched.until(lambda stamp: stamp.round >= 1)
+        watched.wait(OVERLAP.total_seconds())  # until a round no longer meets the bulk of the load
         for table in (contract.SALES, contract.SALES_ITEMS):
             store(database, table, frames[table.name].join(late, on="sale_id"))
         lines = frames[contract.SALES_ITEMS.name].height
@@ -185,6 +187,11 @@ class Watched:
                 sys.exit(f"{SCRIPT} failed:\n{self.process.log.read_text()[-2000:]}")
             self.peak = max(self.peak, psutil.Process(self.process.pid).memory_info().rss / 2**20)
             time.sleep(0.05)
+
+    def wait(self, seconds: float) -> None:
+        """Let it work for so long."""
+        end = time.monotonic() + seconds
+        self.until(lambda _: time.monotonic() > end)
 
     def rounds(self) -> list[tuple[float, float]]:
         """The seconds of each round that changed something, and those of its own CPU."""
