@@ -30,6 +30,9 @@ from erp.texts import LANGUAGES, text
 
 log = logging.getLogger("erp.page")
 
+if not st.runtime.exists():  # `python X.py` and tests: that caches are of the process is no news
+    logging.getLogger("streamlit.runtime.caching.cache_data_api").setLevel(logging.ERROR)
+
 HOST = "127.0.0.1"
 RETRY_SECONDS = 5  # pause before a page that could not show its data tries again
 TABLE_ROWS = 500  # rows shown of a table; its export has all of them
