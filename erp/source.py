@@ -167,8 +167,9 @@ class Source:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign(partitions)
-        if self._paused and partitions:
-            consumer.pause(partitions)
+        if partitions:
+            # the client keeps a pause over the loss of a partition, also when reading went on since
+            (consumer.pause if self._paused else consumer.resume)(partitions)
         gained = {each.partition for each in partitions}
         self._partitions |= gained
         if gained:
