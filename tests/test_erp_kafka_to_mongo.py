@@ -265,11 +265,12 @@ def test_partitions_that_were_lost_while_reading_was_paused_are_read_again(
     topic = settings.topic_prefix + "sales"
     partitions = [TopicPartition(topic, n, 0) for n in range(shop.PARTITIONS)]
     sink.on_assign(sink.consumer, partitions)
+    assert _until(sink.read)
     sink.pause(True)
     sink.on_lost(sink.consumer, partitions)
     sink.pause(False)
     sink.on_assign(sink.consumer, partitions)
-    assert _until(sink.read, 10)
+    assert _until(sink.read)
     sink.consumer.close()
 
 
