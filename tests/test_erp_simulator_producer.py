@@ -9,8 +9,8 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
-from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 import erp_simulator_producer as producer
 from erp import kafka
@@ -83,20 +83,20 @@ def produce(run_script):
 @pytest.fixture
 def wait_for_rows(settings):
     """Wait until a topic has more than so many messages, looking often and reading none."""
-    admin = AdminClient(settings.kafka)
+    consumer = Consumer(settings.kafka | {"group.id": "asks-only"})
 
     def wait(name, more_than=0, seconds=30):
-        topic = settings.topic_prefix + name
-        wanted = {TopicPartition(topic, n): OffsetSpec.latest() for n in range(3)}
+        places = [TopicPartition(settings.topic_prefix + name, n) for n in range(3)]
         deadline = time.monotonic() + seconds
         count = -1
         while count <= more_than:
             assert time.monotonic() < deadline, count
+            time.sleep(0.005)
             with contextlib.suppress(KafkaException):  # not there yet
-                ends = admin.list_offsets(wanted).values()
-                count = sum(end.result().offset for end in ends)
+                count = sum(consumer.get_watermark_offsets(each, timeout=2)[1] for each in places)
 
-    return wait
+    yield wait
+    consumer.close()
 
 
 def rows(messages):
