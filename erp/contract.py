@@ -190,6 +190,8 @@ def item_id(sale_id: str, line_n: int) -> str:
 
 
 def document(table: Table, record: Record) -> dict[str, Any]:
-    """The record as MongoDB keeps it: `_id`, then the fields that have a value."""
-    fields = msgspec.to_builtins(record, builtin_types=(datetime,))
-    return {"_id": document_id(table, record), **fields}
+    """The record as MongoDB keeps it: `_id` and the fields that have a value."""
+    times = None if isinstance(record, SaleItem) else (datetime,)  # which a line has none of
+    fields = msgspec.to_builtins(record, builtin_types=times)
+    fields["_id"] = document_id(table, record)  # the driver writes it first
+    return fields

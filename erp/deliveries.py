@@ -1,6 +1,7 @@
 """A message of one of the four tables, read as what it asks MongoDB to do."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import msgspec
 from confluent_kafka import Message
@@ -57,8 +58,13 @@ class Reader:
 
 def origin_of(message: Message) -> Origin:
     """Where a message of Kafka stands."""
-    moment = EPOCH + timedelta(milliseconds=message.timestamp()[1])
+    moment = _moment(message.timestamp()[1])
     return Origin(message.topic(), message.partition(), message.offset(), moment)
+
+
+@lru_cache(maxsize=1024)  # messages that were sent together share their millisecond
+def _moment(milliseconds: int) -> datetime:
+    return EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def _text(key: bytes | None) -> str:

@@ -107,13 +107,14 @@ class Store:
         """
         outcome = Outcome()
         now = datetime.now(UTC)
+        stored_at = now.replace(tzinfo=None)  # which the driver writes as UTC, in half the time
         for table, (upserts, deletions) in _by_table(writes).items():
             collection = self._database[table.name]
             if deletions:
                 self._delete(table, list(deletions.values()), now, outcome)
             for write in upserts.values():
                 write.document["kafka"] = write.origin._asdict()
-                write.document["stored_at"] = now
+                write.document["stored_at"] = stored_at
             if standing := _insert(collection, list(upserts.values()), outcome):
                 replace = _swap if self._swap else _read_and_replace
                 replace(collection, standing, outcome)
