@@ -17,8 +17,8 @@ from erp.contract import SALES, SALES_ITEMS, Table
 from local_stack.stack import Stack
 
 PRODUCER, SINK = "erp_simulator_producer.py", "erp_kafka_to_mongo.py"
-PAUSE_SECONDS = (0.5, 4.0)  # between two faults
-DOWN_SECONDS = (0.2, 3.0)  # that what was killed stays away
+PAUSE_SECONDS = (0.3, 2.5)  # between two faults
+DOWN_SECONDS = (0.2, 2.0)  # that what was killed stays away
 PATIENCE = 600  # s for the rest to arrive once nothing breaks any more
 STILL_STARTING = -signal.SIGTERM  # exit code of a script that had read nothing yet
 TRACE = ("kafka", "stored_at")

@@ -7,7 +7,7 @@ import pytest
 from bench._sink_faults import Difference, Flow, compare
 from local_stack.stack import Stack, free_ports
 
-SALES, LINES = 1200, 3  # and lines of each
+SALES, LINES = 1000, 3  # and lines of each
 
 
 @pytest.fixture
