@@ -159,6 +159,7 @@ def _named(values: list[str]) -> list[str | None]:
 
 
 KINDS = ["today", "minutes", "week", "range"]
+EARLIEST, LATEST = datetime(1970, 1, 1), datetime(2200, 1, 1)  # noqa: DTZ001  wall-clock times
 LONGEST_MINUTES = 7 * 24 * 60
 
 URL_READERS = {
@@ -187,17 +188,17 @@ def _choose_period(t: page.Text, fmt: Formats, now: datetime) -> Period:
     if kind != "range":
         return Period(kind)
     today = now.replace(tzinfo=None, second=0, microsecond=0)
-    if st.session_state.get("from") is None:
-        st.session_state["from"] = today.replace(hour=0, minute=0)
-    if st.session_state.get("to") is None:
-        st.session_state["to"] = today
+    for key, otherwise in (("from", today.replace(hour=0, minute=0)), ("to", today)):
+        chosen = st.session_state.get(key)
+        if chosen is None or not EARLIEST <= chosen <= LATEST:
+            st.session_state[key] = otherwise
     picker = {
         "value": None,
         "required": True,
         "format": fmt.date_picker,
         "step": 300,
-        "min_value": "1970-01-01 00:00",
-        "max_value": "2200-01-01 00:00",
+        "min_value": EARLIEST,
+        "max_value": LATEST,
     }
     start = side.datetime_input(t("live_from"), key="from", **picker)
     end = side.datetime_input(t("live_to"), key="to", **picker)
