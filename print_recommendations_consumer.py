@@ -87,18 +87,19 @@ def _shared_feed(
     topic: str, _servers: str, _database_name: str, _kafka: dict[str, str], _settings: Settings
 ) -> Feed:
     """The one feed of this server, whoever looks at the page."""
-    return Feed(_kafka, topic, partial(_connect, _settings)).start()
+    uri, name = _settings.mongo_uri.get_secret_value(), _settings.mongo_database
+    return Feed(_kafka, topic, _database(uri, name).get).start()
 
 
-_connections: dict[tuple[str, str], Database] = {}
+@st.cache_resource(show_spinner=False)
+def _database(uri: str, name: str) -> mongo.Lazily:
+    """The database, one client for the whole server."""
+    return mongo.Lazily(uri, name)
 
 
 def _connect(settings: Settings) -> Database:
-    """The database, one client for the whole server; Failure while it is away."""
-    place = (settings.mongo_uri.get_secret_value(), settings.mongo_database)
-    if place not in _connections:
-        _connections[place] = mongo.connect(*place, timeout=0)
-    return _connections[place]
+    """The database; Failure while it is away."""
+    return _database(settings.mongo_uri.get_secret_value(), settings.mongo_database).get()
 
 
 def _ask(

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -95,6 +96,33 @@ def connect(uri: str, database: str, timeout: float = 60) -> Database[Document]:
                 ) from None
             log.info("waiting for MongoDB at %s", address(uri))
             time.sleep(1)
+
+
+class Lazily:
+    """A database that is connected to when it is first asked for, and one client from then on.
+
+    While it is away the one who asks waits once; others hear of it at once for `patience` seconds.
+    """
+
+    def __init__(self, uri: str, database: str, patience: float = 5) -> None:
+        self._place, self._patience = (uri, database), patience
+        self._lock = threading.Lock()
+        self._database: Database[Document] | None = None
+        self._failure: Failure | None = None
+        self._failed_at = 0.0
+
+    def get(self) -> Database[Document]:
+        """The database; raises Failure while it is away or refuses."""
+        with self._lock:
+            if self._database is None:
+                if self._failure and time.monotonic() - self._failed_at < self._patience:
+                    raise self._failure
+                try:
+                    self._database = connect(*self._place, timeout=0)
+                except Failure as failure:
+                    self._failure, self._failed_at = failure, time.monotonic()
+                    raise
+            return self._database
 
 
 def address(uri: str) -> str:
