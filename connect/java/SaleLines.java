@@ -19,14 +19,18 @@ import org.bson.BsonValue;
  * document, Kafka's transformations join no fields, and a tombstone deletes one {@code _id}.
  */
 public final class SaleLines implements IdStrategy, WriteModelStrategy {
+  static String id(Object saleId, Object lineNumber) {
+    if (!(saleId instanceof String) || !(lineNumber instanceof Long)) {
+      throw new DataException("sale_id must be text and line_n a whole number");
+    }
+    return saleId + ":" + lineNumber;
+  }
+
   @Override
   public BsonValue generateId(SinkDocument line, SinkRecord message) {
     BsonDocument value = line.getValueDoc().orElseThrow(() -> new DataException("no value"));
-    if (!value.isString("sale_id") || !value.isInt64("line_n")) {
-      throw new DataException("sale_id must be text and line_n a whole number");
-    }
     return new BsonString(
-        value.getString("sale_id").getValue() + ":" + value.getInt64("line_n").getValue());
+        id(value.getString("sale_id").getValue(), value.getInt64("line_n").getValue()));
   }
 
   @Override
