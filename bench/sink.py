@@ -369,7 +369,7 @@ def peak(place: Place, messages: list[Message], lines: int) -> float:
     sweeper.join()
     place.client.drop_database(name)
     if process.returncode:
-        sys.exit("the sink failed")
+        sys.exit(f"the sink failed:\n{process.log.read_text()[-2000:]}")
     return usage.ru_maxrss * 1024 / MB
 
 
