@@ -76,7 +76,7 @@ def take(browser: Browser, url: str, theme: str) -> Image.Image:
     )
     page.set_default_timeout(PATIENCE_MS)
     page.goto(url)
-    page.wait_for_selector('[data-testid="stMetric"], .js-plotly-plot')
+    page.wait_for_selector('[data-testid="stMetric"], .reco-card')
     page.wait_for_function(DRAWN)
     page.wait_for_timeout(1_500)  # charts move into place
     content = page.screenshot()

@@ -46,7 +46,7 @@ def _figures(t: page.Text, fmt: Formats, summary: Summary, catalogue: int | None
     distinct = fmt.number(summary.distinct_products)
     median, slow = np.percentile(summary.latency_ms, [50, 95])
     mean = float(summary.confidence.mean()) / 100 if summary.products else None
-    with st.grid("auto", min_column_width=150):
+    with st.grid("auto", min_column_width=210):
         st.metric(t("reco_answers"), fmt.number(summary.answers), border=True)
         st.metric(
             t("reco_mean_confidence"),

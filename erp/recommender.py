@@ -168,8 +168,9 @@ class Model:
 
     Attributes
     ----------
-    version : str, a short content hash; algo, trained_at : str; window : [first, last] ISO times
-    counts, metrics : dict; settings : ModelSettings; catalogue : Catalogue
+    version : str, its time and a short content hash; algo, trained_at : str
+    window : [first, last] ISO times; counts, metrics : dict
+    settings : ModelSettings; catalogue : Catalogue
     """
 
     def __init__(
@@ -211,10 +212,11 @@ class Model:
 
     @property
     def version(self) -> str:
-        """Twelve hexadecimal digits of the content's hash."""
+        """When it was trained and its content's hash, short: 20260131T120000Z-0123abcd."""
         if not self._version:
             self._version = artefact.content_hash(self.content())
-        return self._version[:12]
+        trained = dt.datetime.fromisoformat(self.trained_at).astimezone(dt.UTC)
+        return f"{trained:%Y%m%dT%H%M%SZ}-{self._version[:8]}"
 
     # ---------------------------------------------------------------- the catalogue
 

@@ -114,7 +114,7 @@ def parse_options() -> argparse.Namespace:
     add("--once", action="store_true", help="end when every replayed sale has its answer")
     add("--households", type=int, default=530, help="size of the sample (default: %(default)s)")
     add("--days", type=int, default=3, help="last days, replayed live (default: %(default)s)")
-    add("--speed", type=float, default=300, help="of the replay, in hours an hour (default: 300)")
+    add("--speed", type=float, default=600, help="of the replay, in hours an hour (default: 600)")
     return parser.parse_args()
 
 

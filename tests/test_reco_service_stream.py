@@ -502,8 +502,11 @@ def test_metrics_and_health(shop, run_script):
 
     assert "ok\n" == page("healthz")
     assert "ok\n" == page("readyz")
-    counted = page("metrics").splitlines()
+    until = time.monotonic() + PATIENCE  # the answer is counted once Kafka confirmed it too
+    given = 'erp_reco_recommendations_total{source="category"} 5.0'
+    while given not in (counted := page("metrics").splitlines()):
+        assert time.monotonic() < until, counted
+        time.sleep(0.05)
     assert "erp_reco_sales_total 1.0" in counted
-    assert 'erp_reco_recommendations_total{source="category"} 5.0' in counted
     assert "erp_reco_latency_seconds_count 1.0" in counted
     assert 0 == service.stop()
