@@ -15,6 +15,7 @@ import argparse
 import csv
 import logging
 import os
+import signal
 import socket
 import sys
 import time
@@ -23,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import FrameType
 
 from confluent_kafka.admin import AdminClient
 from pymongo import MongoClient
@@ -44,11 +46,10 @@ log = logging.getLogger("local_stack.demo")
 
 FOLDER = RUN_DIR / "demo"
 PAGES = {
-    "erp_dashboard.py": ("history", 8501),
-    "erp_dashboard_dinamico.py": ("live sales", 8502),
-    "print_recommendations_consumer.py": ("recommendations", 8503),
+    "erp_dashboard.py": "history",
+    "erp_dashboard_dinamico.py": "live sales",
+    "print_recommendations_consumer.py": "recommendations",
 }
-SINK_METRICS, SERVICE_METRICS = 9101, 9102  # ports
 OWN_NAMES = {
     "TOPIC_PREFIX": "demo.",
     "CONSUMER_GROUP_PREFIX": "demo-",
@@ -88,6 +89,8 @@ def main() -> int:
     options = parse_options()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("pymongo").setLevel(logging.WARNING)
+    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         with running_stack():
             names = choose_names(connect({}))
@@ -103,6 +106,13 @@ def main() -> int:
         return 0
 
 
+def interrupt(_signum: int, _frame: FrameType | None) -> None:
+    """End the demo as Ctrl-C does; what it started is stopped whatever comes after that."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def parse_options() -> argparse.Namespace:
     """The flags; their defaults make a demo of a minute or two."""
     parser = argparse.ArgumentParser(
@@ -114,13 +124,16 @@ def parse_options() -> argparse.Namespace:
     add("--once", action="store_true", help="end when every replayed sale has its answer")
     add("--households", type=int, default=530, help="size of the sample (default: %(default)s)")
     add("--days", type=int, default=3, help="last days, replayed live (default: %(default)s)")
+    add("--port", type=int, default=8501, help="of the first page (default: %(default)s)")
     add("--speed", type=float, default=600, help="of the replay, in hours an hour (default: 600)")
     return parser.parse_args()
 
 
 def play(options: argparse.Namespace, pipeline: Pipeline, stages: Stages) -> int:
     """Every stage in its order; returns the exit code."""
-    claim_ports([port for _, port in PAGES.values()] + [SINK_METRICS, SERVICE_METRICS])
+    pages = dict(zip(PAGES, range(options.port, options.port + 3), strict=True))
+    sink_metrics, service_metrics = options.port + 600, options.port + 601
+    claim_ports([*pages.values(), sink_metrics, service_metrics])
     stages.run("csv_out/prepare.py", "--households", options.households)
     rows = count_rows(FOLDER / "csv_out")
     split = last_days(FOLDER / "csv_out" / "sales.csv", options.days)
@@ -133,16 +146,16 @@ def play(options: argparse.Namespace, pipeline: Pipeline, stages: Stages) -> int
     stages.run("model_train_reco.py")
     stages.run("mongo_data_processor_completo.py", "--once")
 
-    stages.start("reco_service_stream.py", "--new-only", "--metrics-port", SERVICE_METRICS)
-    stages.start("erp_kafka_to_mongo.py", "--metrics-port", SINK_METRICS)
+    stages.start("reco_service_stream.py", "--new-only", "--metrics-port", service_metrics)
+    stages.start("erp_kafka_to_mongo.py", "--metrics-port", sink_metrics)
     stages.start("mongo_data_processor_completo.py", "--watch", 5)
-    for script, (_, port) in PAGES.items():
+    for script, port in pages.items():
         stages.start(script, "--port", port)
-    stages.wait_for("reco_service_stream.py", f"http://{LOOPBACK}:{SERVICE_METRICS}/readyz")
-    stages.wait_for("erp_kafka_to_mongo.py", f"http://{LOOPBACK}:{SINK_METRICS}/readyz")
-    for script, (what, port) in PAGES.items():
+    stages.wait_for("reco_service_stream.py", f"http://{LOOPBACK}:{service_metrics}/readyz")
+    stages.wait_for("erp_kafka_to_mongo.py", f"http://{LOOPBACK}:{sink_metrics}/readyz")
+    for script, port in pages.items():
         stages.wait_for(script, f"http://{LOOPBACK}:{port}/_stcore/health")
-        log.info("%-16s http://%s:%d", what, LOOPBACK, port)
+        log.info("%-16s http://%s:%d", PAGES[script], LOOPBACK, port)
 
     pace = ["--rate", 25] if options.once else ["--speed", options.speed]
     live = ["--mode", "live", "--tables", "sales,sales_items", "--since", split, *pace]
