@@ -93,7 +93,6 @@ class Settings(BaseSettings):
     popularity_halflife_days: float = Field(30, gt=0)  # of the bestsellers
     max_per_category: int = Field(0, ge=0)  # recommendations of one category, 0: any number
     never_recommend: tuple[str, ...] = ()  # ids, names or categories, as JSON: ["POST", "BAGS"]
-    tune_seconds: float = Field(120, gt=0)  # that --tune may take
     versions_kept: int = Field(3, ge=0)  # older models kept beside the newest
     trainer_threads: int = Field(2, ge=1)  # at once while training
     top_n: int = Field(5, ge=1, le=100)  # recommendations of each sale

@@ -10,7 +10,7 @@ busy shop. The recommendation service takes the new model over by itself.
     python model_train_reco.py                                # from MongoDB
     python model_train_reco.py --source csv:csv_out           # from files
     python model_train_reco.py --show 1082185                 # and what goes with this product
-    python model_train_reco.py --tune --evaluate              # best settings, and how good it is
+    python model_train_reco.py --evaluate                     # how good these settings are
     python model_train_reco.py --until 2017-12-01 --output /tmp/november.pkl
     python model_train_reco.py --rollback                     # back to the model before
 """
@@ -27,6 +27,7 @@ from rich.table import Table
 from config import Settings
 from erp import artefact, mongo, recommender, training_data, training_mongo
 from erp.catalogue import Catalogue
+from erp.comparison import compare
 from erp.process import Failure, UsageError, argument_parser, run, start_logging
 from erp.recommender import Model, ModelSettings
 
@@ -44,6 +45,11 @@ def flags() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, metavar="PATH", help="the model, if not MODEL_PATH")
     parser.add_argument("--until", metavar="DATE", help="only sales before this date or time")
     parser.add_argument("--show", metavar="PRODUCT_ID", help="print what goes with this product")
+    parser.add_argument(
+        "--evaluate",
+        action="store_true",
+        help="fit on the older sales, ask about the newest, print that beside peers, and end",
+    )
     parser.add_argument(
         "--rollback", action="store_true", help="put the model before in place again, and end"
     )
@@ -67,6 +73,9 @@ def main() -> int | None:
         if not len(baskets):
             raise Failure(f"there is no sale before {asked.until}")
     log.info("%d sales read in %.1f s", len(baskets), time.perf_counter() - started)
+    if asked.evaluate:
+        evaluate(baskets, settings, console)
+        return None
     started = time.perf_counter()
     model = recommender.fit_baskets(baskets, catalogue, model_settings(settings))
     log.info("trained in %.1f s", time.perf_counter() - started)
@@ -75,6 +84,25 @@ def main() -> int | None:
     if asked.show:
         show(model, asked.show, console)
     return None
+
+
+def evaluate(baskets: training_data.Baskets, settings: Settings, console: Console) -> None:
+    """Print how good a model with these settings is on sales it has not seen."""
+    found = compare(baskets, model_settings(settings))
+    if found is None:
+        raise Failure("too few sales to evaluate: none of the newest has two products")
+    names = list(next(iter(found.ranking.values())))
+    table = Table("", *names, title=f"a hidden product of {found.asked:,} later sales")
+    for name, figures in found.ranking.items():
+        table.add_row(name, *(f"{figure:.4g}" for figure in figures.values()))
+    console.print(table)
+    ratio, low, high = found.ratio
+    console.print(f"hit@10 is {ratio:.2f} of {found.best_peer}'s (95 %: {low:.2f} to {high:.2f})")
+    table = Table("", "said", "happened", "error", "skill", title="confidence_percentage")
+    for question, figures in found.confidence.items():
+        row = [figures[name] for name in ("said", "happened", "error", "skill")]
+        table.add_row(question, *(f"{100 * figure:.2f} %" for figure in row))
+    console.print(table)
 
 
 def model_settings(settings: Settings) -> ModelSettings:
