@@ -66,22 +66,33 @@ class Baskets:
     def between(self, first: int, last: int) -> Baskets:
         """The sales first..last-1 of the time order, with the same codes."""
         lo, hi = self.indptr[first], self.indptr[last]
+        items, customers = self.items[lo:hi], self.customers[first:last]
         return Baskets(
             self.item_ids,
             self.customer_ids,
             self.store_ids,
             self.sale_ids[first:last],
             self.indptr[first : last + 1] - lo,
-            self.items[lo:hi],
+            items,
             self.times[first:last],
-            self.customers[first:last],
+            customers,
             self.stores[first:last],
-            self.counts,
+            self.counts | _sizes(items, customers),
         )
 
     def until(self, moment: float) -> Baskets:
         """The sales strictly before `moment` (seconds since 1970 UTC)."""
         return self.between(0, int(np.searchsorted(self.times, moment, side="left")))
+
+
+def _sizes(items: np.ndarray, customers: np.ndarray) -> dict[str, int]:
+    """How much there is: `items` by line, `customers` by sale, codes, NONE for nobody."""
+    return {
+        "lines": len(items),
+        "sales": len(customers),
+        "customers": int(np.count_nonzero(np.bincount(customers + 1)[1:])),
+        "products": int(np.count_nonzero(np.bincount(items))),
+    }
 
 
 def empty(item_ids: list[str] | None = None) -> Baskets:
@@ -347,9 +358,7 @@ def _assemble(lines: pa.Table, headers: pa.Table, timezone: str) -> Baskets:
     ordered, sizes = ordered[sizes > 0], sizes[sizes > 0]
     customers, customer_ids = _column(headers, "customer_id")
     stores, store_ids = _column(headers, "store_id")
-    counts |= {"lines": len(items), "sales": len(ordered)}
-    counts["customers"] = np.count_nonzero(np.bincount(customers[ordered] + 1)[1:])
-    counts["products"] = np.count_nonzero(np.bincount(items))
+    counts |= _sizes(items, customers[ordered])
     return Baskets(
         item_ids.to_pylist(),
         customer_ids.to_pylist(),

@@ -1,0 +1,95 @@
+"""The trainer as a program: from files and from MongoDB, shown, cut off, evaluated, rolled back."""
+
+import pytest
+
+from erp import recommender
+from erp.contract import TABLES
+
+SCRIPT = "model_train_reco.py"
+
+
+@pytest.fixture
+def files(run_script, settings):
+    """The folder of the four CSV files of forty households."""
+    made = run_script("csv_out/prepare.py", "--households", 40)
+    assert 0 == made.returncode, made.stderr
+    return f"csv:{settings.csv_dir}"
+
+
+@pytest.fixture
+def train(run_script, settings):
+    """Train and load the model: `train("--source", ...)`; returns it and what was printed."""
+
+    def run(*flags):
+        done = run_script(SCRIPT, *flags, seconds=120)
+        assert 0 == done.returncode, done.stderr
+        assert "Traceback" not in done.stderr
+        return recommender.load(settings.model_path), done.stdout
+
+    return run
+
+
+def test_files_and_mongodb_give_the_same_model(files, train, run_script, read_topic):
+    """The same sales, whatever their order: the same similarities."""
+    from_files, _ = train("--source", files)
+    assert 0 == run_script("erp_simulator_producer.py").returncode
+    messages = sum(len(read_topic(table.name)) for table in TABLES)
+    assert 0 == run_script("erp_kafka_to_mongo.py", "--max-messages", messages).returncode
+    from_mongo, _ = train()
+    assert from_files.counts == from_mongo.counts | {"rows_ragged": 0}
+    for product in sorted(from_files.item_ids)[::50]:
+        expected = {one["product_id"]: one for one in from_files.similar_items(product, 100)}
+        found = {one["product_id"]: one for one in from_mongo.similar_items(product, 100)}
+        assert expected == found
+
+
+def test_neighbours_are_shown_by_name(files, train):
+    """--show prints what goes with a product."""
+    model, _ = train("--source", files)
+    best = max(model.item_ids, key=lambda key: len(model.similar_items(key, 10)))
+    _, told = train("--source", files, "--show", best)
+    assert model.similar_items(best, 1)[0]["product_id"] in told
+
+
+def test_until_leaves_later_sales_out(files, train):
+    """Half of the year has fewer sales than the year."""
+    whole, _ = train("--source", files)
+    half, _ = train("--source", files, "--until", "2017-07-01")
+    assert 0 < half.counts["sales"] < whole.counts["sales"]
+    assert half.window[1] < "2017-07-01"
+
+
+def test_rollback_brings_the_model_before_back(files, train, run_script, settings):
+    """The version that was replaced serves again."""
+    first, _ = train("--source", files, "--until", "2017-09-01")
+    second, _ = train("--source", files)
+    assert first.version != second.version
+    back = run_script(SCRIPT, "--rollback")
+    assert 0 == back.returncode, back.stderr
+    assert first.version == recommender.load(settings.model_path).version
+
+
+def test_evaluation_prints_the_peers_and_leaves_the_model_alone(files, run_script, settings):
+    """Ranking beside popularity and cosine, and whether the confidence was true."""
+    done = run_script(SCRIPT, "--source", files, "--evaluate", COLUMNS=200, seconds=120)
+    assert 0 == done.returncode, done.stderr
+    for word in ("this model", "popularity", "plain cosine", "hit@10", "next sale", "hidden half"):
+        assert word in done.stdout
+    assert not settings.model_path.exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "word"),
+    [
+        (["--source", "csv:/nowhere"], 1, "prepare.py"),
+        ([], 1, "erp_simulator_producer.py"),
+        (["--source", "kafka"], 2, "--source"),
+        (["--rollback"], 1, "item_sim.pkl"),
+    ],
+)
+def test_what_is_missing_is_one_clear_line(run_script, flags, code, word):
+    """No folder, an empty database, an unknown source, nothing to go back to."""
+    done = run_script(SCRIPT, *flags)
+    assert code == done.returncode
+    assert "Traceback" not in done.stderr
+    assert word in done.stderr.splitlines()[-1]
