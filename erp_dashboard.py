@@ -20,22 +20,15 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from config import Settings
-from erp import (
-    contract,
-    export,
-    history_filters,
-    history_sections,
-    history_tables,
-    mongo,
-    page,
-    snapshots,
-)
-from erp.aggregates import Stamp
-from erp.formats import Formats
-from erp.history_filters import Choices
-from erp.history_report import CATALOGUE_FIELDS, PEOPLE_FIELDS, Report, catalogue, people
-from erp.history_sections import Look
-from erp.sales_history import Facts, View, by_line_key, by_ticket_key
+from erp import contract, mongo
+from erp.pages import export, history_filters, history_sections, history_tables, page
+from erp.pages.formats import Formats
+from erp.pages.history_filters import Choices
+from erp.pages.history_report import CATALOGUE_FIELDS, PEOPLE_FIELDS, Report, catalogue, people
+from erp.pages.history_sections import Look
+from erp.pages.sales_history import Facts, View, by_line_key, by_ticket_key
+from erp.processor import snapshots
+from erp.processor.aggregates import Stamp
 
 PORT = 8501
 LOOK_AGAIN_SECONDS = 5  # how often an open page asks for a new round

@@ -19,10 +19,11 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from config import Settings
-from erp import charts, live_charts, live_sales, live_view, mongo, page, sale_panel
-from erp.formats import Formats
-from erp.live_sales import Filters
-from erp.live_view import Period, View
+from erp import mongo
+from erp.pages import charts, live_charts, live_sales, live_view, page, sale_panel
+from erp.pages.formats import Formats
+from erp.pages.live_sales import Filters
+from erp.pages.live_view import Period, View
 
 PORT = 8502
 ANSWER_SECONDS = 5  # for MongoDB to answer one refresh

@@ -33,11 +33,11 @@ from rich.table import Table
 from config import Settings
 from erp import contract, dead_letters, kafka, mongo
 from erp.dead_letters import DeadLetter, Shelf
-from erp.deliveries import BadMessageError, Reader, origin_of
 from erp.metrics import Health, serve
-from erp.pipeline import Batch, Partition, Pipeline
 from erp.process import Failure, Stop, add_endless_flags, argument_parser, run, start_logging
-from erp.store import Origin, Outcome, Store, Write
+from erp.sink.deliveries import BadMessageError, Reader, origin_of
+from erp.sink.pipeline import Batch, Partition, Pipeline
+from erp.sink.store import Origin, Outcome, Store, Write
 
 log = logging.getLogger("erp.sink")
 

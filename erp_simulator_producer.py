@@ -41,20 +41,21 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from config import Settings
-from erp import checkpoint, contract, csv_files, kafka
+from erp import checkpoint, contract, kafka
 from erp.checkpoint import Checkpoint, Counts, Position
 from erp.contract import CUSTOMERS, PRODUCTS, SALES, SALES_ITEMS, Table
-from erp.csv_files import CsvFile, HeaderError
-from erp.csv_load import Load, ahead, load
-from erp.csv_reader import Block, Fault
-from erp.csv_survey import survey
+from erp.ingest import csv_files
+from erp.ingest.csv_files import CsvFile, HeaderError
+from erp.ingest.csv_load import Load, ahead, load
+from erp.ingest.csv_reader import Block, Fault
+from erp.ingest.csv_survey import survey
+from erp.ingest.producer_report import show
+from erp.ingest.rejects import Rejects
+from erp.ingest.rows import DateOrder, Decimal
+from erp.ingest.tickets import Selection, TicketBook
 from erp.kafka import Outbox
 from erp.process import Failure, Stop, UsageError, argument_parser, run, start_logging
-from erp.producer_report import show
 from erp.progress import Progress
-from erp.rejects import Rejects
-from erp.rows import DateOrder, Decimal
-from erp.tickets import Selection, TicketBook
 
 Files = dict[Table, list[CsvFile]]
 

@@ -25,11 +25,12 @@ from rich.console import Console
 from rich.table import Table
 
 from config import Settings
-from erp import artefact, mongo, recommender, training_data, training_mongo
-from erp.catalogue import Catalogue
-from erp.comparison import compare
+from erp import mongo, recommender
 from erp.process import Failure, UsageError, argument_parser, run, start_logging
-from erp.recommender import Model, ModelSettings
+from erp.recommender import artefact, training_data, training_mongo
+from erp.recommender.catalogue import Catalogue
+from erp.recommender.comparison import compare
+from erp.recommender.model import Model, ModelSettings
 
 log = logging.getLogger("erp.trainer")
 

@@ -8,9 +8,10 @@ Run by  a person or a scheduler, or for good beside the sink; one at a time
     python mongo_data_processor_completo.py --once        everything anew, then end
     python mongo_data_processor_completo.py --watch 10    every 10 s, what changed since
 
-What every figure means is written in erp/aggregates.py. Readers see one finished round, also when
-this program is killed. --watch goes on where any earlier run ended, and computes everything anew
-when the numbers of documents do not add up: they came or went without a word of the sink.
+What every figure means is written in erp/processor/aggregates.py. Readers see one finished round,
+also when this program is killed. --watch goes on where any earlier run ended, and computes
+everything anew when the numbers of documents do not add up: they came or went without a word of the
+sink.
 Exit codes: 0 done or stopped; 1 failed; 2 usage or configuration.
 """
 
@@ -22,10 +23,11 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from config import Settings
-from erp import contract, lease
-from erp.catch_up import Memory, Result, catch_up, missing, recall, recompute
+from erp import contract
 from erp.mongo import Document, connect, ensure_indexes, first_line, is_outage, outlast
 from erp.process import Failure, Stop, argument_parser, run, start_logging
+from erp.processor import lease
+from erp.processor.catch_up import Memory, Result, catch_up, missing, recall, recompute
 
 log = logging.getLogger("erp.processor")
 

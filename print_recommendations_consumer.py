@@ -20,15 +20,16 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from config import Settings
-from erp import contract, mongo, page
-from erp import recommendation_lookups as lookups
+from erp import contract, mongo
 from erp.contract import Recommendation
-from erp.formats import Formats
+from erp.pages import page
+from erp.pages import recommendation_lookups as lookups
+from erp.pages.formats import Formats
+from erp.pages.recommendation_cards import cards
+from erp.pages.recommendation_feed import Feed, State
+from erp.pages.recommendation_metrics import FollowUp, follow_up
+from erp.pages.recommendation_views import debug, model
 from erp.process import Failure
-from erp.recommendation_cards import cards
-from erp.recommendation_feed import Feed, State
-from erp.recommendation_metrics import FollowUp, follow_up
-from erp.recommendation_views import debug, model
 
 PORT = 8503
 INTERVALS = [2, 5, 10, 30, 60]  # seconds between two refreshes

@@ -32,16 +32,17 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from config import Settings
-from erp import contract, dead_letters, kafka, late_lines, mongo, sale_answers, service_metrics
+from erp import contract, dead_letters, kafka, mongo
 from erp.background import Background
-from erp.baskets import Basket, WaitingSales
-from erp.deliveries import BadMessageError, Reader
 from erp.kafka import Outbox
-from erp.live_model import LiveModel
 from erp.metrics import Health, serve
 from erp.process import Failure, Stop, add_endless_flags, argument_parser, run, start_logging
-from erp.publisher import Answer, AwayError, Outcome, Publisher, flush
-from erp.source import Source
+from erp.service import late_lines, sale_answers, service_metrics
+from erp.service.baskets import Basket, WaitingSales
+from erp.service.live_model import LiveModel
+from erp.service.publisher import Answer, AwayError, Outcome, Publisher, flush
+from erp.service.source import Source
+from erp.sink.deliveries import BadMessageError, Reader
 
 log = logging.getLogger("erp.reco")
 

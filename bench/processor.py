@@ -33,8 +33,8 @@ from pymongo.database import Database
 
 from csv_out.complete_journey import load
 from erp import contract
-from erp.changes import OVERLAP
-from erp.snapshots import read_stamp
+from erp.processor.changes import OVERLAP
+from erp.processor.snapshots import read_stamp
 
 SCRIPT = "mongo_data_processor_completo.py"
 ZONE = "America/New_York"

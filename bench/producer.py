@@ -40,11 +40,12 @@ from confluent_kafka.admin import AdminClient  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from erp import csv_files, kafka  # noqa: E402
+from erp import kafka  # noqa: E402
 from erp.contract import SALES_ITEMS  # noqa: E402
-from erp.csv_load import load  # noqa: E402
-from erp.csv_survey import Survey, survey  # noqa: E402
-from erp.tickets import Selection  # noqa: E402
+from erp.ingest import csv_files  # noqa: E402
+from erp.ingest.csv_load import load  # noqa: E402
+from erp.ingest.csv_survey import Survey, survey  # noqa: E402
+from erp.ingest.tickets import Selection  # noqa: E402
 from local_stack.stack import Stack, free_ports  # noqa: E402
 from local_stack.toolchain import fetch_jars, find_java  # noqa: E402
 

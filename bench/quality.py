@@ -26,9 +26,9 @@ from rich.console import Console  # noqa: E402  the project is run from its fold
 from rich.table import Table  # noqa: E402
 
 from config import Settings  # noqa: E402
-from erp import training_data  # noqa: E402
-from erp.comparison import OURS, OURS_KNOWN, Comparison, compare  # noqa: E402
-from erp.recommender import ModelSettings  # noqa: E402
+from erp.recommender import training_data  # noqa: E402
+from erp.recommender.comparison import OURS, OURS_KNOWN, Comparison, compare  # noqa: E402
+from erp.recommender.model import ModelSettings  # noqa: E402
 
 GOALS = {"hit@10 to the best peer's": 1.02, "customer known to basket alone": 1.3}
 

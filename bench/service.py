@@ -50,9 +50,10 @@ from pymongo import ReplaceOne
 from rich.console import Console
 from rich.table import Table
 
-from erp import contract, kafka, recommender, sale_answers
-from erp.baskets import Basket, Line, find_by_id
-from erp.catalogue import Catalogue
+from erp import contract, kafka, recommender
+from erp.recommender.catalogue import Catalogue
+from erp.service import sale_answers
+from erp.service.baskets import Basket, Line, find_by_id
 
 PARTS = ("backlog", "live", "soak", "chaos")
 BATCH = 500

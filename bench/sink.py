@@ -46,11 +46,12 @@ from rich.console import Console
 from rich.table import Table
 
 from config import Settings
-from erp import contract, csv_files, kafka
+from erp import contract, kafka
 from erp.contract import SALES_ITEMS
-from erp.csv_load import load
-from erp.csv_survey import Survey, survey
-from erp.tickets import Selection
+from erp.ingest import csv_files
+from erp.ingest.csv_load import load
+from erp.ingest.csv_survey import Survey, survey
+from erp.ingest.tickets import Selection
 from local_stack import connect
 from local_stack.stack import Stack
 

@@ -91,7 +91,7 @@ def test_a_fault_is_told_without_its_traceback(
     def broken(*_: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr("erp.snapshots.read_stamp", broken)
+    monkeypatch.setattr("erp.processor.snapshots.read_stamp", broken)
     app.run()
     assert not app.exception
     assert "Esta página ha encontrado un problema" in app.error[0].value

@@ -14,7 +14,7 @@ from erp import contract, kafka
 from erp.kafka import Outbox
 from erp.metrics import Health
 from erp.process import Stop
-from erp.store import Store
+from erp.sink.store import Store
 from erp_kafka_to_mongo import Sink
 
 SALE = {

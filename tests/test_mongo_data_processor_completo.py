@@ -10,8 +10,8 @@ from functools import partial
 import pytest
 
 from erp import contract
-from erp.aggregates import COLLECTIONS, FACTS
-from erp.snapshots import STAMP_ID, read, read_facts, read_stamp
+from erp.processor.aggregates import COLLECTIONS, FACTS
+from erp.processor.snapshots import STAMP_ID, read, read_facts, read_stamp
 from tests.processor_shop import RandomShop, Shop, count
 
 SCRIPT = "mongo_data_processor_completo.py"

@@ -4,9 +4,9 @@ import pytest
 
 from erp import checkpoint
 from erp.checkpoint import Checkpoint, Counts, Position
-from erp.csv_reader import Fault
+from erp.ingest.csv_reader import Fault
+from erp.ingest.rejects import Rejects
 from erp.process import Failure, UsageError
-from erp.rejects import Rejects
 
 JOB = {"tables": ["sales"], "since": None}
 

@@ -20,7 +20,7 @@ import pytest
 from pymongo.database import Database
 
 from config import Settings
-from erp.formats import Formats
+from erp.pages.formats import Formats
 from tests.pages.served import ROOT, Gate, PageServer, Visit, environment
 
 SCRIPT = "erp_dashboard.py"

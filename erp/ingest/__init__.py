@@ -1,0 +1,1 @@
+"""The producer's side: from CSV files as they are to messages that keep the contract."""

@@ -1,0 +1,87 @@
+"""From a CSV file to messages: surveyed, read, checked, without repeated keys or unwanted sales."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import polars as pl
+
+from erp.hashes import Repeats, hashes
+from erp.ingest.csv_files import CsvFile
+from erp.ingest.csv_reader import LINE, Block, Fault, read_blocks, shown
+from erp.ingest.csv_survey import Survey
+from erp.ingest.rows import Checked, check
+from erp.ingest.tickets import Selection
+
+T = TypeVar("T")
+
+
+@dataclass
+class Load:
+    """What a block of a file came to.
+
+    `rows` (typed) and `messages` (key and value, both text) belong together, row for row.
+    """
+
+    rows: pl.DataFrame
+    messages: list[dict[str, Any]]
+    faults: list[Fault]
+    not_selected: int
+    read: int
+    end_line: int
+    end_byte: int
+
+
+def load(file: CsvFile, survey: Survey, selection: Selection, largest: int) -> Iterator[Load]:
+    """The file block by block; messages have at most `largest` bytes."""
+    repeats = Repeats(survey.repeated)
+    for block in read_blocks(file):
+        checked = check(file.table, block.frame, survey.forms, largest)
+        if repeats:
+            _drop_repeats(file, block, checked, repeats)
+        wanted = selection.choose(file.table, checked.rows)
+        dropped = 0
+        if wanted is not None:
+            dropped = len(wanted) - int(wanted.sum())
+            checked.rows = checked.rows.filter(wanted)
+            checked.messages = checked.messages.filter(wanted)
+        yield Load(
+            checked.rows,
+            _messages(checked.messages),
+            sorted([*block.faults, *checked.faults]),
+            dropped,
+            block.rows,
+            block.end_line,
+            block.end_byte,
+        )
+
+
+def _drop_repeats(file: CsvFile, block: Block, checked: Checked, repeats: Repeats) -> None:
+    """Of rows with the same key only the first that keeps the contract stays."""
+    key = file.table.natural_key
+    good = block.frame.filter(pl.col(LINE).is_in(checked.rows[LINE].implode()))
+    later = pl.Series(repeats.later(hashes(good.select(key))))
+    if later.any():
+        for line, *values in good.filter(later).select(LINE, *key).iter_rows():
+            checked.faults.append(
+                Fault(line, ",".join(key), shown(",".join(values)), "duplicate_key")
+            )
+        checked.rows = checked.rows.filter(~later)
+        checked.messages = checked.messages.filter(~later)
+
+
+def _messages(table: pl.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {"key": key, "value": value}
+        for key, value in zip(table["key"].to_list(), table["value"].to_list(), strict=True)
+    ]
+
+
+def ahead(source: Iterator[T]) -> Iterator[T]:
+    """The same items, each made by a thread while the one before it is in use."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, source, None)
+        while (item := coming.result()) is not None:
+            coming = thread.submit(next, source, None)
+            yield item

@@ -1,0 +1,334 @@
+"""Rows of a CSV file, a block at a time, in memory that does not grow with the file.
+
+A block whose text is plain (no quotes, as many separators in each line as in the header) is split
+by polars; any other goes through the csv module, which knows quotes and the newlines inside them.
+What cannot be read as a row becomes a Fault with its line, and the rows after it go on.
+"""
+
+import csv
+import io
+import zlib
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import polars as pl
+
+from erp.ingest.csv_files import UTF8, CsvFile, open_bytes
+
+BLOCK_BYTES = 1024 * 1024
+RECORD_BYTES = 8 * 1024 * 1024  # a longer record is refused, so that memory stays bounded
+_LINE_MARK = "\x1f"  # in no plain text, so that splitting at it leaves lines whole
+LINE = "_line"  # the column that says on which line of the file a row begins, from 1
+
+
+class Fault(NamedTuple):
+    """Why a row was refused: its line in the file, the column and value at fault, the kind."""
+
+    line: int
+    column: str
+    value: str
+    reason: str
+
+
+@dataclass
+class Block:
+    """Some rows of a file.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        The rows that could be read: LINE, then the table's columns as text, empty ones null.
+    faults : list of Fault
+        The rows that could not.
+    end_line, end_byte : int
+        The last line of the file that is in this or an earlier block, and how far the file on
+        the disk was read for it.
+    """
+
+    frame: pl.DataFrame
+    faults: list[Fault] = field(default_factory=list)
+    end_line: int = 0
+    end_byte: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows of the file, readable or not."""
+        return self.frame.height + len(self.faults)
+
+
+def read_blocks(
+    file: CsvFile, skip_plain: Collection[str] = (), block_bytes: int = BLOCK_BYTES
+) -> Iterator[Block]:
+    """The rows of `file` in order, about `block_bytes` of text at once.
+
+    The blocks are the same each time that the same file is read. Columns named in `skip_plain`
+    are left out of blocks of plain text, which saves time.
+    """
+    lines = _Lines(file)
+    while True:
+        first_line = lines.number + 1
+        text = lines.take(block_bytes)
+        if not text and not lines.faults:
+            return
+        block = _parse_plain(file, text, first_line, skip_plain)
+        if block is None:
+            block = _parse_quoted(file, text, first_line, lines)
+        block.faults += lines.faults
+        lines.faults = []
+        block.end_line, block.end_byte = lines.number, lines.byte()
+        yield block
+
+
+class _Lines:
+    """The physical lines of a file after its header, as counted UTF-8 bytes."""
+
+    def __init__(self, file: CsvFile) -> None:
+        raw = open_bytes(file.path)
+        self._on_disk = getattr(raw, "fileobj", None) or raw
+        self._size = file.size()
+        if file.encoding == UTF8 and not file.bare_returns:
+            self._read: Callable[[int], bytes] = raw.read
+            self._readline: Callable[[int], bytes] = raw.readline
+        else:
+            text = io.TextIOWrapper(
+                raw, file.encoding, errors="replace", newline=None if file.bare_returns else ""
+            )
+            self._read = lambda size: text.read(size).encode()
+            self._readline = lambda size: text.readline(size).encode()
+        self.number = 0
+        self.faults: list[Fault] = []
+        while self.number < file.header_lines:
+            self._readline(RECORD_BYTES)
+            self.number += 1
+
+    def byte(self) -> int:
+        """How far the file on the disk was read."""
+        return self._on_disk.tell() if not self._on_disk.closed else self._size
+
+    def take(self, size: int) -> bytes:
+        """About `size` bytes of whole lines; empty at the end of the file."""
+        text = self._try(self._read, size)
+        if text and not text.endswith(b"\n"):
+            rest = self._try(self._readline, RECORD_BYTES)
+            if len(rest) >= RECORD_BYTES and not rest.endswith(b"\n"):
+                whole = text[: text.rfind(b"\n") + 1]
+                self._refuse_long_line(text[len(whole) :], whole.count(b"\n"))
+                return whole
+            text += rest
+        self.number += text.count(b"\n") + (bool(text) and not text.endswith(b"\n"))
+        return text
+
+    def _refuse_long_line(self, beginning: bytes, lines_before: int) -> None:
+        while (more := self._try(self._readline, RECORD_BYTES)) and not more.endswith(b"\n"):
+            pass
+        self.number += lines_before + 1
+        value = beginning[:200].decode(errors="replace")
+        self.faults.append(Fault(self.number, "", value, "record_too_long"))
+
+    def _try(self, read: Callable[[int], bytes], size: int) -> bytes:
+        try:
+            return read(size)
+        except (EOFError, OSError, zlib.error) as error:
+            self.faults.append(Fault(self.number + 1, "", str(error)[:200], "damaged_file"))
+            self._read = self._readline = lambda _size: b""
+            return b""
+
+
+def _parse_plain(
+    file: CsvFile, text: bytes, first_line: int, skip: Collection[str]
+) -> Block | None:
+    """The block split by polars, or None when it holds what needs the csv module."""
+    if any(mark in text for mark in (b'"', b"\0", _LINE_MARK.encode())):
+        return None
+    if text.count(b"\r") != text.count(b"\r\n"):
+        return None
+    if file.encoding != UTF8 and "\ufffd".encode() in text:
+        return None
+    if not text.isascii():
+        try:
+            text.decode()
+        except UnicodeDecodeError:
+            return None
+    wanted = [
+        number
+        for number, name in enumerate(file.columns)
+        if name in file.table.columns and name not in skip
+    ]
+    block = _parse_even(file, text, first_line, wanted)
+    return block or _parse_ragged(file, text, first_line, wanted)
+
+
+def _parse_even(file: CsvFile, text: bytes, first_line: int, wanted: list[int]) -> Block | None:
+    """Plain text in which each line has as many fields as the header, or None."""
+    lines = text.count(b"\n") + (not text.endswith(b"\n"))
+    separators = len(file.columns) - 1
+    if not separators or text.count(file.separator.encode()) != separators * lines:
+        return None
+    try:  # a line too short means another too long, which polars refuses
+        table = _split(text, file.separator, len(file.columns), wanted)
+    except (pl.exceptions.ComputeError, pl.exceptions.SchemaError):
+        return None
+    if table.height != lines:
+        return None
+    numbers = pl.int_range(first_line, first_line + lines, eager=True)
+    return Block(_named(file, numbers, table, wanted))
+
+
+def _parse_ragged(file: CsvFile, text: bytes, first_line: int, wanted: list[int]) -> Block:
+    """Plain text, line by line: blank ones are left out, uneven ones are faults."""
+    if not text:
+        return Block(_frame(file, [], []))
+    lines = _split(text, _LINE_MARK, 1, [0], empty_string_is_null=False).to_series()
+    table = pl.DataFrame(
+        {
+            LINE: range(first_line, first_line + len(lines)),
+            "text": lines,
+            "extra": lines.str.count_matches(file.separator, literal=True).cast(pl.Int64)
+            - (len(file.columns) - 1),
+        }
+    ).filter(pl.col("text") != "")
+    faults = [
+        Fault(line, "", value[:200], "too_few_fields" if extra < 0 else "too_many_fields")
+        for line, value, extra in table.filter(pl.col("extra") != 0).iter_rows()
+    ]
+    whole = table.filter(pl.col("extra") == 0)
+    if whole.is_empty():
+        return Block(_frame(file, [], []), faults)
+    even = "\n".join(whole["text"]).encode()
+    table = _split(even, file.separator, len(file.columns), wanted)
+    return Block(_named(file, whole[LINE], table, wanted), faults)
+
+
+def _named(file: CsvFile, lines: pl.Series, table: pl.DataFrame, wanted: list[int]) -> pl.DataFrame:
+    """The columns under their names, with the line of each row."""
+    columns = zip(wanted, table.iter_columns(), strict=True)
+    return pl.DataFrame({LINE: lines, **{file.columns[number]: text for number, text in columns}})
+
+
+def _split(
+    text: bytes, separator: str, columns: int, wanted: list[int], empty_string_is_null: bool = True
+) -> pl.DataFrame:
+    """The wanted ones of so many columns of text without quotes, in the order of the file."""
+    return pl.read_csv(
+        text,
+        has_header=False,
+        schema={f"column_{number}": pl.String() for number in range(columns)},
+        columns=wanted,
+        separator=separator,
+        quote_char=None,
+        empty_string_is_null=empty_string_is_null,
+    )
+
+
+class _Record:
+    """Lines for the csv module: those of the record in hand can be given back."""
+
+    def __init__(self, pending: deque[str], lines: _Lines) -> None:
+        self.pending = pending
+        self.taken: list[str] = []
+        self._lines = lines
+        self._length = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if self.pending:
+            line = self.pending.popleft()
+        elif not (line := _text(self._lines.take(1))):
+            raise StopIteration
+        self.taken.append(line)
+        self._length += len(line)
+        if self._length > RECORD_BYTES:
+            raise csv.Error("field larger than a record may be")
+        return line
+
+    def done(self) -> int:
+        """Forget the record in hand; its number of lines."""
+        lines = len(self.taken)
+        self.taken.clear()
+        self._length = 0
+        return lines
+
+    def give_back(self) -> str:
+        """Give back all but the first line of the record in hand, which is returned."""
+        first, *rest = self.taken
+        self.pending.extendleft(reversed(rest))
+        self.done()
+        return first
+
+
+def _parse_quoted(file: CsvFile, text: bytes, first_line: int, lines: _Lines) -> Block:
+    """The block by the csv module, reading on to the end of its last record.
+
+    A record that breaks the rules of quoting costs its first line; reading goes on with the next.
+    """
+    csv.field_size_limit(RECORD_BYTES)
+    record = _Record(deque(io.StringIO(_text(text), newline="\n")), lines)
+    rows: list[list[str]] = []
+    numbers: list[int] = []
+    faults: list[Fault] = []
+    line = first_line
+    reader = csv.reader(record, delimiter=file.separator, strict=True)
+    while record.pending:
+        try:
+            row = next(reader)
+        except csv.Error as error:
+            faults.append(Fault(line, "", shown(record.give_back()), _quoting(error)))
+            reader = csv.reader(record, delimiter=file.separator, strict=True)
+            line += 1
+            continue
+        if row and (fault := _unreadable(file, line, row)):
+            faults.append(fault)
+        elif row:
+            rows.append(row)
+            numbers.append(line)
+        line += record.done()
+    return Block(_frame(file, numbers, rows), faults)
+
+
+def _quoting(error: csv.Error) -> str:
+    text = str(error)
+    if "new-line character" in text:
+        return "stray_carriage_return"
+    return "unclosed_quote" if "end of data" in text or "larger than" in text else "broken_quotes"
+
+
+def _unreadable(file: CsvFile, line: int, row: list[str]) -> Fault | None:
+    if len(row) != len(file.columns):
+        value = file.separator.join(row)
+        reason = "too_few_fields" if len(row) < len(file.columns) else "too_many_fields"
+        return Fault(line, "", shown(value), reason)
+    for name, value in zip(file.columns, row, strict=True):
+        if "\0" in value:
+            return Fault(line, name, shown(value), "nul_byte")
+        if not value.isascii() and _invalid(file, value):
+            return Fault(line, name, shown(value), "invalid_characters")
+    return None
+
+
+def _invalid(file: CsvFile, value: str) -> bool:
+    if file.encoding != UTF8:
+        return "\ufffd" in value
+    return any("\udc80" <= character <= "\udcff" for character in value)
+
+
+def _frame(file: CsvFile, numbers: list[int], rows: list[list[str]]) -> pl.DataFrame:
+    columns = list(zip(*rows, strict=True)) or [()] * len(file.columns)
+    known = {
+        name: pl.Series(values, dtype=pl.String).replace("", None)
+        for name, values in zip(file.columns, columns, strict=True)
+        if name in file.table.columns
+    }
+    return pl.DataFrame({LINE: pl.Series(numbers, dtype=pl.Int64), **known})
+
+
+def _text(line: bytes) -> str:
+    return line.decode(errors="surrogateescape")
+
+
+def shown(value: str) -> str:
+    """The beginning of a value as it may be written to a file: what is not text is escaped."""
+    return value[:200].encode(errors="backslashreplace").decode()

@@ -1,0 +1,1 @@
+"""The processor: from sales and lines to the aggregates that the history page reads."""

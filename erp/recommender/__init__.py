@@ -1,0 +1,11 @@
+"""Recommendations for a basket, without Kafka or MongoDB: the library behind trainer and service.
+
+from erp import recommender
+model = recommender.fit(sales_items, sales, products)
+model.recommend(["840361", "862349"], customer="1228")
+model.save("models/item_sim.pkl")
+"""
+
+from erp.recommender.model import Model, ModelSettings, fit, fit_baskets, load, popular
+
+__all__ = ["Model", "ModelSettings", "fit", "fit_baskets", "load", "popular"]

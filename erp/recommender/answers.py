@@ -1,0 +1,154 @@
+"""From ranked products to recommendations with the fields of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+from erp.recommender.learning import Heads, popular_features
+
+SMALLEST = 1e-9  # relevance of what was never sold
+
+
+def compose(ids, names, categories, answer, n: int) -> list[list[dict]]:
+    """The recommendations of a batch.
+
+    Parameters
+    ----------
+    ids, names, categories : lists by item code
+    answer : of `Kernel.answer`
+    """
+    picked, relevance, confidence, support, _, starts, reason_items, reason_shares = answer
+    relevance = np.maximum(relevance.astype(np.float64), SMALLEST)
+    per_cent = np.round(100 * relevance / relevance[:, :1], 2) if len(picked) else relevance
+    codes, counts = picked.ravel().tolist(), support.ravel().tolist()
+    scores, relative = relevance.ravel().tolist(), per_cent.ravel().tolist()
+    chances = np.round(100 * confidence.astype(np.float64), 2).ravel().tolist()
+    begins = starts.tolist()
+    why, shares = reason_items[: begins[-1]].tolist(), reason_shares[: begins[-1]].tolist()
+    places = [(rank + 1, round(100 * (n - rank) / n, 2)) for rank in range(n)]
+    rows, at = [], 0
+    for first in range(0, len(codes), n):
+        row: list[dict] = []
+        rows.append(row)
+        for ranking, ranking_percentage in places:
+            place = first + ranking - 1
+            code = codes[place]
+            if code < 0:
+                break
+            at, end = begins[place], begins[place + 1]
+            row.append(
+                {
+                    "product_id": ids[code],
+                    "product_name": names[code],
+                    "category": categories[code],
+                    "relevancia": scores[place],
+                    "relevancia_percentage": relative[place],
+                    "confidence_percentage": chances[place],
+                    "ranking": ranking,
+                    "ranking_percentage": ranking_percentage,
+                    "support": counts[place],
+                    "source": "model",
+                    "because_of": [
+                        {"product_id": ids[one], "product_name": names[one], "share": share}
+                        for one, share in zip(why[at:end], shares[at:end], strict=True)
+                    ],
+                }
+            )
+    return rows
+
+
+def top_up(
+    row: list[dict],
+    basket: Iterable[str],
+    n: int,
+    cap: int,
+    offers: Callable[[], Iterator[tuple[str, float, str]]],
+    view,
+) -> list[tuple[str, float, str]]:
+    """More products for a row that has too few, from the shelves; a full category yields last.
+
+    Parameters
+    ----------
+    row : recommendations so far; basket : product ids
+    offers : gives (product id, share, source), best first; called once for each pass
+    view : CatalogueView
+    """
+    answer = [one["product_id"] for one in row]
+    more: list[tuple[str, float, str]] = []
+    taken = set(answer) | set(basket)
+    names = {view.name(key).casefold() for key in answer}
+    counts: dict[str | None, int] = {}
+    for key in answer:
+        counts[view.category(key)] = counts.get(view.category(key), 0) + 1
+    for limit in (cap, 0) if cap > 0 else (0,):
+        for key, share, source in offers():
+            if len(answer) + len(more) >= n:
+                return more
+            if key in taken:
+                continue
+            name, category = view.name(key).casefold(), view.category(key)
+            if name in names or (limit and category and counts.get(category, 0) >= limit):
+                continue
+            more.append((key, share, source))
+            taken.add(key)
+            names.add(name)
+            counts[category] = counts.get(category, 0) + 1
+    return more
+
+
+class PopularChances:
+    """The probability of a recommendation by category or popularity; remembers what it said."""
+
+    REMEMBERED = 50_000
+
+    def __init__(self, heads: Heads, per_sale: float):
+        self._heads = (heads.half_popular, heads.next_popular)
+        self._per_sale = per_sale
+        self._said: dict[tuple, float] = {}
+
+    def __call__(self, known: bool, share: float, source: str, size: int, found: int, habit: float):
+        """A probability in per cent; without a head the product's share of a basket."""
+        head = self._heads[known]
+        if head is None:
+            return round(100 * min(share * self._per_sale, 0.95), 2)
+        key = (known, share, source, size, found, habit)
+        if key not in self._said:
+            if len(self._said) > self.REMEMBERED:
+                self._said.clear()
+            seen = popular_features(share, source == "category", size, found, habit)
+            self._said[key] = round(float(100 / (1 + np.exp(-head.logit(seen)))), 2)
+        return self._said[key]
+
+
+def add_popular(row: list[dict], more, chance: Callable[[float, str], float], view) -> None:
+    """Append products from the shelves; their relevance never exceeds the last one's."""
+    least = row[-1]["relevancia"] if row else 1.0
+    for key, share, source in more:
+        least = max(min(least, share), SMALLEST)
+        row.append(
+            {
+                "product_id": key,
+                "product_name": view.name(key),
+                "category": view.category(key),
+                "relevancia": least,
+                "relevancia_percentage": 0.0,
+                "confidence_percentage": chance(share, source),
+                "ranking": 0,
+                "ranking_percentage": 0.0,
+                "support": 0,
+                "source": source,
+                "because_of": [],
+            }
+        )
+
+
+def numbered(rows: list[dict], n: int) -> list[dict]:
+    """Fill in the percentages that depend on the place and on the best one."""
+    best = rows[0]["relevancia"] if rows else 1.0
+    for place, row in enumerate(rows):
+        row["relevancia_percentage"] = round(100 * row["relevancia"] / best, 2)
+        row["ranking"] = place + 1
+        row["ranking_percentage"] = round(100 * (n - place) / n, 2)
+    return rows

@@ -1,0 +1,1 @@
+"""The recommendation service: from a sale in the topic to its answer."""

@@ -1,0 +1,208 @@
+"""The model in service: replaced while running, and never without an answer.
+
+The model file is loaded when it appears and again whenever it is replaced; one that cannot be
+loaded changes nothing. Until there is one, what sells most is recommended. Names and activity
+come from MongoDB's products, the customers' newest purchases from the answers that were given
+since the model was trained, by this copy of the service and the others.
+"""
+
+import logging
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pymongo
+from prometheus_client import Gauge
+from pymongo import DESCENDING
+from pymongo.database import Database
+
+from erp import contract, recommender
+from erp.metrics import Health
+from erp.recommender.artefact import ArtefactError
+from erp.recommender.catalogue import Catalogue
+from erp.recommender.model import SALES_REMEMBERED, Model
+from erp.service import sale_answers
+from erp.service.baskets import Basket, Line
+from erp.service.live_catalogue import LiveCatalogue
+
+log = logging.getLogger("erp.live_model")
+
+COUNT_EVERY = 60  # s between two counts of what sells, while there is no model
+COUNT_TIMEOUT = 60  # s for such a count
+HISTORY_MAX = SALES_REMEMBERED  # newest sales read back
+HISTORY_TIMEOUT = 60  # s to read them
+BATCH = 1_000  # documents that the database hands over at once
+OVERLAP = timedelta(seconds=30)  # clocks of other copies may differ by so much
+
+AGE = Gauge("erp_reco_model_age_seconds", "Since the model in service was trained")
+INFO = Gauge("erp_reco_model_info", "1 for the model in service", ["version", "algo"])
+
+Document = dict[str, Any]
+_SEEN = {
+    "customer_id": 1,
+    "timestamp": 1,
+    "basket_products.product_id": 1,
+    "basket_products.quantity": 1,
+}
+Stamp = tuple[int, int, int] | None
+
+
+class LiveModel:
+    """Answers baskets; `refresh`, `refresh_catalogue` and `refresh_history` keep it up to date.
+
+    The three are called by one other thread than `answers`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        top_n: int,
+        never: Iterable[str],
+        database: Database[Document],
+        health: Health,
+    ) -> None:
+        self._path, self._top_n, self._database, self._health = path, top_n, database, health
+        self._never = frozenset(never)
+        self._catalogue = self._new_catalogue()
+        self._model: Model | None = None
+        self._stamp: Stamp = None
+        self._counted_at = float("-inf")
+        self._history_from: datetime | None = None
+        AGE.set_function(self._age)
+
+    @property
+    def version(self) -> str:
+        """Of the model in service."""
+        return self._model.version if self._model else "none"
+
+    def answers(self, baskets: list[Basket]) -> list[Document]:
+        """The answer to each basket, as a document."""
+        model = self._model
+        if model is None:
+            return sale_answers.nothing_known(baskets)
+        return sale_answers.answers(model, baskets, self._top_n)
+
+    def observe(self, baskets: list[Basket]) -> None:
+        """Let the customers' histories know sales that were answered; from any thread."""
+        model = self._model
+        if model is None:
+            return
+        for basket in baskets:
+            sale, products = basket.sale, sale_answers.bought(basket.lines.values())
+            model.observe(sale.sale_id, sale.customer_id, products, sale.sale_datetime)
+
+    def start(self) -> None:
+        """Read the products and the model, or what sells; raises the database's errors."""
+        self.refresh_catalogue()
+        self.refresh()
+        self._health.report("model")
+
+    def refresh(self) -> None:
+        """Load the model if its file changed; without one, count again what sells."""
+        stamp = _stamp(self._path)
+        if stamp != self._stamp:
+            if stamp is None:
+                log.warning("%s is gone, the model that was loaded stays", self._path.name)
+            else:
+                self._load()
+            self._stamp = stamp
+        waited = time.monotonic() - self._counted_at
+        if (self._model is None or self._model.algo == "popularity") and waited >= COUNT_EVERY:
+            self._count()
+
+    def refresh_catalogue(self) -> None:
+        """Take over changed products."""
+        self._catalogue.refresh()
+
+    def refresh_history(self, alone: bool = False) -> None:
+        """Let the model know the sales that were answered since it was trained, by any copy.
+
+        While this copy is `alone` it has answered all of them itself.
+        """
+        model = self._model
+        if model is None or model.algo == "popularity":
+            return
+        began = datetime.now(UTC)
+        if alone and self._history_from is not None:
+            self._history_from = began
+            return
+        if self._history_from is None:
+            query = {"timestamp": {"$gt": datetime.fromisoformat(model.window[1])}}
+        else:
+            query = {"created_at": {"$gte": self._history_from - OVERLAP}}
+        new = self._observe(model, query)
+        if self._history_from is None and new:
+            log.info("%d sales since the model was trained are known again", new)
+        self._history_from = began
+
+    def _observe(self, model: Model, query: dict[str, Any]) -> int:
+        new = 0
+        with pymongo.timeout(HISTORY_TIMEOUT):
+            found = self._database[contract.RECOMMENDATIONS].find(query, _SEEN, batch_size=BATCH)
+            for each in found.sort("timestamp", DESCENDING).limit(HISTORY_MAX):
+                lines = (Line(**line) for line in each["basket_products"])
+                bought = sale_answers.bought(lines)
+                new += model.observe(each["_id"], each["customer_id"], bought, each["timestamp"])
+        return new
+
+    def _load(self) -> None:
+        try:
+            model = recommender.load(self._path)
+        except (ArtefactError, OSError) as error:
+            stays = f"model {self.version} stays" if self._model else "what sells most is offered"
+            log.error("the new model cannot be used, %s: %s", stays, error)
+            return
+        if not self._never.issuperset(model.settings.never_recommend):
+            self._never |= frozenset(model.settings.never_recommend)
+            catalogue = self._new_catalogue()
+            catalogue.refresh()
+            self._catalogue = catalogue
+        self._take_over(model)
+
+    def _new_catalogue(self) -> LiveCatalogue:
+        return LiveCatalogue(self._database[contract.PRODUCTS.name], Catalogue(self._never))
+
+    def _count(self) -> None:
+        """Offer what sells most, by the number of lines of each product."""
+        self._counted_at = time.monotonic()
+        with pymongo.timeout(COUNT_TIMEOUT):
+            lines = self._database[contract.SALES_ITEMS.name].aggregate(
+                [{"$group": {"_id": "$product_id", "lines": {"$sum": 1}}}]
+            )
+            counts = dict.fromkeys(self._catalogue.catalogue.products, 0)
+            counts |= {each["_id"]: each["lines"] for each in lines}
+        if not counts:
+            self._counted_at = float("-inf")  # an empty shop fills any moment
+            return
+        if self._model is None or self._model.algo == "popularity":
+            self._take_over(recommender.popular(counts))
+
+    def _take_over(self, model: Model) -> None:
+        before = self._model
+        model.use(self._catalogue.catalogue)
+        model.recommend_many([[]], n=self._top_n)  # builds what the first call builds
+        if before is not None:
+            model.observe_from(before)
+        self._model = model
+        if before is not None:
+            model.observe_from(before)  # what came meanwhile
+        INFO.clear()
+        INFO.labels(model.version, model.algo).set(1)
+        log.info(
+            "model %s (%s, trained %s) in service", model.version, model.algo, model.trained_at
+        )
+
+    def _age(self) -> float:
+        if self._model is None:
+            return float("nan")
+        return (datetime.now(UTC) - datetime.fromisoformat(self._model.trained_at)).total_seconds()
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size

@@ -1,0 +1,128 @@
+"""The answer to a sale, as it goes to the topic and to the collection."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from confluent_kafka import Message
+
+from erp.contract import Recommendation, Sale
+from erp.recommender.answers import numbered
+from erp.recommender.catalogue import Catalogue, Product
+from erp.recommender.model import Model
+from erp.service.baskets import Basket, Line
+from erp.sink.deliveries import BadMessageError, Reader, origin_of
+
+BASKET_LINES_MAX = 2_000  # of a basket shown in an answer, so that it stays a message that fits
+MESSAGE_BYTES_MAX = 900_000  # Kafka's brokers take a little over 1,000,000 by default
+
+Document = dict[str, Any]
+
+_FIELDS = Recommendation.__struct_fields__
+
+
+def sale_in(message: Message, reader: Reader) -> Sale:
+    """The sale that a message with a value holds; raises BadMessageError when it is none."""
+    write = reader.read(message.key(), message.value(), origin_of(message))
+    sale = msgspec.convert(write.document, Sale)
+    try:
+        sale.sale_datetime = in_milliseconds(sale.sale_datetime)
+    except OverflowError:
+        raise BadMessageError("breaks-contract", "sale_datetime leaves the calendar") from None
+    return sale
+
+
+def bought(lines: Iterable[Line]) -> list[str]:
+    """The products that the customer took home: a negative quantity is a return."""
+    return [line.product_id for line in lines if line.quantity is None or line.quantity > 0]
+
+
+def answers(model: Model, baskets: list[Basket], n: int) -> list[Document]:
+    """The answers to sales, scored together, with `n` products each, none of them on its lines.
+
+    A document is the message with an `_id`. Times are whole milliseconds.
+    """
+    taken = [bought(basket.lines.values()) for basket in baskets]
+    recommended = model.recommend_many(
+        taken,
+        [basket.sale.customer_id for basket in baskets],
+        n,
+        [basket.sale.store_id for basket in baskets],
+        [basket.sale.sale_datetime for basket in baskets],
+    )
+    for index, (basket, products) in enumerate(zip(baskets, taken, strict=True)):
+        if len(products) < len(basket.lines):
+            returned = {line.product_id for line in basket.lines.values()}.difference(products)
+            recommended[index] = _without(returned, model, basket, products, n)
+    return [
+        _answer(basket, products, model.catalogue, model.algo, model.version)
+        for basket, products in zip(baskets, recommended, strict=True)
+    ]
+
+
+def nothing_known(baskets: list[Basket]) -> list[Document]:
+    """The answers of a shop without model, products and sales: nothing to offer."""
+    return [_answer(basket, [], Catalogue(), "none", "none") for basket in baskets]
+
+
+def encode(answer: Document) -> bytes:
+    """The message of an answer."""
+    return msgspec.json.encode({name: answer[name] for name in _FIELDS})
+
+
+def in_milliseconds(moment: datetime) -> datetime:
+    """The moment in UTC as MongoDB keeps it, so that message and document say the same.
+
+    Raises OverflowError where UTC would leave the calendar.
+    """
+    moment = moment.astimezone(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def _without(
+    returned: set[str], model: Model, basket: Basket, products: list[str], n: int
+) -> list[Document]:
+    """The best `n` but for what the customer just brought back."""
+    sale = basket.sale
+    more = model.recommend(
+        products, sale.customer_id, n + len(returned), sale.store_id, sale.sale_datetime
+    )
+    return numbered([each for each in more if each["product_id"] not in returned][:n], n)
+
+
+def _answer(
+    basket: Basket,
+    recommended: list[Document],
+    catalogue: Catalogue,
+    algo: str,
+    model_version: str,
+) -> Document:
+    sale = basket.sale
+    now = datetime.now(UTC)
+    lines = [line for _, line in sorted(basket.lines.items())[:BASKET_LINES_MAX]]
+    return {
+        "_id": sale.sale_id,
+        "sale_id": sale.sale_id,
+        "customer_id": sale.customer_id,
+        "store_id": sale.store_id,
+        "payment_type": sale.payment_type,
+        "timestamp": sale.sale_datetime,
+        "created_at": in_milliseconds(now),
+        "algo": algo,
+        "model_version": model_version,
+        "complete": basket.complete,
+        "latency_ms": round(max(0.0, now.timestamp() - basket.entered) * 1000, 1),
+        "basket_products": [_shown(line, catalogue.get(line.product_id)) for line in lines],
+        "recommendations": recommended,
+    }
+
+
+def _shown(line: Line, product: Product) -> Document:
+    return {
+        "product_id": line.product_id,
+        "product_name": product.name or line.product_id,
+        "category": product.category,
+        "quantity": line.quantity,
+        "net_amount": line.net_amount,
+    }

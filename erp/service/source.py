@@ -1,0 +1,200 @@
+"""Reading a topic as a member of a group, when a message is done with long after it was read.
+
+Wraps a consumer of erp.kafka: batches without waiting for them to fill, a commit that never passes
+a message still held, partitions that come and go, and staying in the group while nothing is read.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from erp import kafka
+from erp.process import Failure
+from erp.service.offsets import Offsets
+
+log = logging.getLogger("erp.source")
+
+NO_OFFSET = -1001  # librdkafka's OFFSET_INVALID: nothing committed yet
+KAFKA_TIMEOUT = 10  # s for a question to the brokers
+
+
+class Source:
+    """One topic, read by this member of `group`. Not thread-safe.
+
+    Parameters
+    ----------
+    options : mapping
+        The connection, as librdkafka spells it.
+    on_lost : callable
+        Called with the partitions that went to another member: what is held of them is its now.
+    on_gained : callable
+        Called with the partitions that came to this member.
+    """
+
+    def __init__(
+        self,
+        options: kafka.Options,
+        group: str,
+        topic: str,
+        on_lost: Callable[[set[int]], None],
+        on_gained: Callable[[set[int]], None],
+    ) -> None:
+        self._consumer = kafka.consumer(options, group, on_commit=self._on_commit)
+        self._topic = topic
+        self._lost, self._gained = on_lost, on_gained
+        self._offsets = Offsets()
+        self._partitions: set[int] = set()
+        self._partition_count = 0
+        self._paused = False
+        self._early: list[Message] = []
+
+    @property
+    def partitions(self) -> set[int]:
+        """The partitions that this member reads."""
+        return set(self._partitions)
+
+    @property
+    def alone(self) -> bool:
+        """True while this member reads every partition that the topic had when it joined."""
+        return len(self._partitions) == self._partition_count
+
+    def skip_backlog(self) -> None:
+        """Let a group that never committed begin with the messages that come from now on."""
+        known = self._consumer.list_topics(self._topic, timeout=KAFKA_TIMEOUT).topics[self._topic]
+        partitions = [TopicPartition(self._topic, number) for number in known.partitions]
+        ends = [
+            TopicPartition(self._topic, each.partition, self._watermarks(each.partition, False)[1])
+            for each in self._consumer.committed(partitions, timeout=KAFKA_TIMEOUT)
+            if each.offset == NO_OFFSET
+        ]
+        if ends:
+            self._consumer.commit(offsets=ends, asynchronous=False)
+            log.info("skipped %d messages of the past", sum(end.offset for end in ends))
+
+    def subscribe(self) -> None:
+        """Join the group."""
+        known = self._consumer.list_topics(self._topic, timeout=KAFKA_TIMEOUT).topics[self._topic]
+        self._partition_count = len(known.partitions)
+        self._consumer.subscribe(
+            [self._topic],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
+
+    def take(self, limit: int, timeout: float) -> list[Message]:
+        """Up to `limit` messages, as soon as there is one; each is held until released."""
+        self._pause(False)
+        messages = self._early
+        self._early = []
+        if not messages:
+            first = self._consumer.poll(timeout)
+            messages = [first] if first is not None else []
+        if messages and len(messages) < limit:
+            messages += self._consumer.consume(limit - len(messages), 0)
+        return self._admit(messages)
+
+    def stay(self, seconds: float) -> None:
+        """Read nothing for up to so long, but stay a member of the group."""
+        self._pause(True)
+        if (message := self._consumer.poll(seconds)) is not None:
+            self._early.append(message)  # was on its way when the partition paused
+
+    def holds(self, message: Message) -> bool:
+        """True while this message is ours: read, not released, its partition not given away."""
+        return self._offsets.holds(message.partition(), message.offset())
+
+    def release(self, messages: Iterable[Message]) -> None:
+        """Say that messages are done with."""
+        for message in messages:
+            self._offsets.release(message.partition(), message.offset())
+
+    def commit(self, wait: bool = False) -> None:
+        """Commit up to the oldest message still held of each partition."""
+        self._commit(self._offsets.committable(), wait)
+
+    def lag(self) -> dict[int, int]:
+        """Messages of each partition that are neither read nor committed yet, as last heard."""
+        behind = {}
+        own = [TopicPartition(self._topic, number) for number in sorted(self._partitions)]
+        for each in self._consumer.position(own) if own else ():
+            low, high = self._watermarks(each.partition, True)
+            if high >= 0:
+                behind[each.partition] = max(0, high - max(each.offset, low))
+        return behind
+
+    def close(self) -> None:
+        """Commit and leave the group, so that the others take over at once."""
+        self._consumer.close()
+
+    def _admit(self, messages: list[Message]) -> list[Message]:
+        admitted = []
+        for message in messages:
+            if (error := message.error()) is not None:
+                self._complain(error)
+            elif message.partition() in self._partitions:
+                self._offsets.read(message.partition(), message.offset(), hold=True)
+                admitted.append(message)
+        return admitted
+
+    def _complain(self, error: KafkaError) -> None:
+        if error.fatal():
+            raise Failure(f"Kafka: {error.str()}")
+        log.warning("Kafka: %s", error.str())
+
+    def _pause(self, wanted: bool) -> None:
+        if wanted != self._paused:
+            self._paused = wanted
+            change = self._consumer.pause if wanted else self._consumer.resume
+            change(self._consumer.assignment())
+
+    def _commit(self, offsets: dict[int, int], wait: bool) -> None:
+        if not offsets:
+            return
+        wanted = [TopicPartition(self._topic, p, offset) for p, offset in offsets.items()]
+        try:
+            self._consumer.commit(offsets=wanted, asynchronous=not wait)
+        except KafkaException as error:
+            self._offsets.not_committed(offsets)
+            log.warning("not committed, the same is read again: %s", error.args[0].str())
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        failed = [each.partition for each in partitions if error or each.error]
+        if failed:
+            self._offsets.not_committed(failed)
+            log.warning("commit of partitions %s failed, it is tried again", failed)
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        consumer.incremental_assign(partitions)
+        if partitions:
+            # the client keeps a pause over the loss of a partition, also when reading went on since
+            (consumer.pause if self._paused else consumer.resume)(partitions)
+        gained = {each.partition for each in partitions}
+        self._partitions |= gained
+        if gained:
+            log.info("partitions %s came, now %s", sorted(gained), sorted(self._partitions))
+            self._gained(gained)
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        leaving = {each.partition for each in partitions}
+        ready = self._offsets.committable()
+        self._commit({p: offset for p, offset in ready.items() if p in leaving}, wait=True)
+        self._offsets.not_committed(ready.keys() - leaving)
+        self._drop(leaving)
+        consumer.incremental_unassign(partitions)
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._drop({each.partition for each in partitions})
+        consumer.incremental_unassign(partitions)
+
+    def _drop(self, leaving: set[int]) -> None:
+        self._partitions -= leaving
+        self._offsets.forget(leaving)
+        self._early = [each for each in self._early if each.partition() not in leaving]
+        log.info("partitions %s left, now %s", sorted(leaving), sorted(self._partitions))
+        self._lost(leaving)
+
+    def _watermarks(self, partition: int, cached: bool) -> tuple[int, int]:
+        where = TopicPartition(self._topic, partition)
+        return self._consumer.get_watermark_offsets(where, timeout=KAFKA_TIMEOUT, cached=cached)

@@ -1,0 +1,1 @@
+"""The sink's side: from messages to documents, one for each natural key."""

@@ -1,0 +1,84 @@
+"""A message of one of the four tables, read as what it asks MongoDB to do."""
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+import msgspec
+from confluent_kafka import Message
+
+from erp.contract import TABLES, Table, document
+from erp.sink.store import Origin, Write
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class BadMessageError(ValueError):
+    """A message that can never be stored as it is.
+
+    Attributes
+    ----------
+    error_class : str
+        What is wrong, in a word that can be counted: not-json, breaks-contract, bad-key.
+    """
+
+    def __init__(self, error_class: str, reason: str) -> None:
+        super().__init__(reason)
+        self.error_class = error_class
+
+
+class Reader:
+    """Reads the messages of the topics `prefix` + the name of a table."""
+
+    def __init__(self, prefix: str) -> None:
+        self._tables = {
+            prefix + table.name: (table, msgspec.json.Decoder(table.record)) for table in TABLES
+        }
+
+    @property
+    def topics(self) -> list[str]:
+        """The four topics."""
+        return list(self._tables)
+
+    def read(self, key: bytes | None, value: bytes | None, origin: Origin) -> Write:
+        """The write that a delivery asks for; raises BadMessageError, which says why it cannot."""
+        table, decoder = self._tables[origin.topic]
+        name = _text(key)
+        if value is None:
+            return Write(table, name, None, origin)
+        try:
+            record = decoder.decode(value)
+        except msgspec.ValidationError as error:
+            raise BadMessageError("breaks-contract", str(error)) from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise BadMessageError("not-json", str(error)) from None
+        _check_key(table, name, record)
+        stored = document(table, record)
+        return Write(table, stored["_id"], stored, origin)
+
+
+def origin_of(message: Message) -> Origin:
+    """Where a message of Kafka stands."""
+    moment = _moment(message.timestamp()[1])
+    return Origin(message.topic(), message.partition(), message.offset(), moment)
+
+
+@lru_cache(maxsize=1024)  # messages that were sent together share their millisecond
+def _moment(milliseconds: int) -> datetime:
+    return EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def _text(key: bytes | None) -> str:
+    if not key:
+        raise BadMessageError("bad-key", "the message has no key")
+    try:
+        return key.decode()
+    except UnicodeDecodeError:
+        raise BadMessageError("bad-key", "the key is not UTF-8") from None
+
+
+def _check_key(table: Table, name: str, record: msgspec.Struct) -> None:
+    expected = getattr(record, table.message_key)
+    if name != expected:
+        raise BadMessageError(
+            "bad-key", f"the key is {name[:80]!r}, but {table.message_key} is {expected[:80]!r}"
+        )

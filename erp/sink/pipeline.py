@@ -1,0 +1,81 @@
+"""The sink's two halves at once: while a batch is written the next ones are read and parsed."""
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as StillWritingError
+from dataclasses import dataclass, field
+
+from confluent_kafka import Message
+
+from erp.sink.store import Outcome, Write
+
+Partition = tuple[str, int]
+
+
+@dataclass
+class Batch:
+    """What one read gave: the writes, the messages that gave none, and where it ends."""
+
+    writes: list[Write] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)  # one for each write
+    bad: list[tuple[Message, str, str]] = field(default_factory=list)  # error class and reason
+    ends: dict[Partition, int] = field(default_factory=dict)  # the offset to go on from
+
+    def __len__(self) -> int:
+        return len(self.writes) + len(self.bad)
+
+
+class Pipeline:
+    """Batches on their way to the database, in order, written by one thread.
+
+    Parameters
+    ----------
+    write : callable
+        Stores the writes of a batch; runs in the pipeline's thread.
+    depth : int
+        Batches that may be on their way: one is written, the others wait.
+    """
+
+    def __init__(self, write: Callable[[list[Write]], Outcome], depth: int = 3) -> None:
+        self._write = write
+        self._depth = depth
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
+        self._under_way: deque[tuple[Batch, Future[Outcome]]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._under_way)
+
+    @property
+    def full(self) -> bool:
+        """True while no further batch may be submitted."""
+        return len(self._under_way) >= self._depth
+
+    def submit(self, batch: Batch) -> None:
+        """Send a batch on its way."""
+        self._under_way.append((batch, self._thread.submit(self._write, batch.writes)))
+
+    def finished(self, timeout: float = 0) -> tuple[Batch, Outcome] | None:
+        """The oldest batch and what became of it, once it is written; None if it is not yet.
+
+        Waits up to `timeout` seconds; raises what the write raised.
+        """
+        if not self._under_way:
+            return None
+        batch, future = self._under_way[0]
+        try:
+            outcome = future.result(timeout)
+        except StillWritingError:
+            if future.done():
+                raise
+            return None
+        self._under_way.popleft()
+        return batch, outcome
+
+    def abandon(self) -> int:
+        """Forget what is not written; returns how many messages that are."""
+        messages = sum(len(batch) for batch, _ in self._under_way)
+        for _, future in self._under_way:
+            future.cancel()
+        self._under_way.clear()
+        return messages

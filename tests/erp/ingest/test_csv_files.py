@@ -1,0 +1,51 @@
+"""Which files of a folder belong to which table, and what their headers must hold."""
+
+import pytest
+
+from erp.contract import CUSTOMERS, PRODUCTS, SALES, SALES_ITEMS
+from erp.ingest import csv_files
+from erp.ingest.csv_files import HeaderError
+from erp.process import Failure
+
+
+def test_names_tell_the_table(tmp_path):
+    """One file or several a table, dated or packed; other files are nobody's."""
+    names = {
+        PRODUCTS: ["products.csv"],
+        CUSTOMERS: ["CUSTOMERS.CSV"],
+        SALES: ["sales-2024-01.csv", "sales-2024-02.csv.gz", "sales.csv", "sales_2024.tsv"],
+        SALES_ITEMS: ["sales_items-2024-01.csv", "sales_items.csv"],
+    }
+    others = ["rejects.csv", "salesman.csv", "sales.xlsx", "my_sales.csv", "sales_items_old.csv"]
+    for name in [*others, *(name for table in names.values() for name in table)]:
+        (tmp_path / name).touch()
+    found = csv_files.find(tmp_path)
+    assert names == {table: [path.name for path in paths] for table, paths in found.items()}
+
+
+def test_a_missing_folder_is_one_clear_line(tmp_path):
+    """The failure names the folder and says what to do."""
+    with pytest.raises(Failure, match=r"nowhere is not a folder.*prepare\.py"):
+        csv_files.find(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("name,category", "has no column product_id"),
+        ("product_id,name,name", "has the column name twice"),
+    ],
+)
+def test_an_unusable_header_is_refused(tmp_path, header, message):
+    """A required column is missing, or one column stands there twice."""
+    path = tmp_path / "products.csv"
+    path.write_text(header + "\n")
+    with pytest.raises(HeaderError, match=message):
+        csv_files.describe(path, PRODUCTS)
+
+
+def test_an_empty_file_is_no_file(tmp_path):
+    """Nothing, or only newlines, is left out."""
+    path = tmp_path / "products.csv"
+    path.write_text("\n\n")
+    assert csv_files.describe(path, PRODUCTS) is None

@@ -1,0 +1,189 @@
+"""Collecting the lines of sales that wait: when a sale can be answered, and from what."""
+
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from erp.contract import SALES_ITEMS, Sale, SaleItem, document
+from erp.service.baskets import Basket, Line, WaitingSales
+
+DAY = datetime(2024, 5, 1, tzinfo=UTC)
+
+
+def sale(sale_id="s", items_count=None):
+    """A sale's header."""
+    return Sale(sale_id, DAY, items_count=items_count)
+
+
+def lines(*numbers):
+    """Lines as a look finds them."""
+    return {number: Line(f"p{number}", 1.0, 2.0) for number in numbers}
+
+
+def learn(basket, found, now=0.0, quiet=1.0):
+    """One look at a basket that finds these line numbers among those it asks for."""
+    asked = basket.wanted()
+    return basket.learn(asked, lines(*(n for n in found if n in asked)), now, quiet)
+
+
+def waiting(database, deadline=60.0, quiet=60.0, pauses=(0.0, 0.0)):
+    """Waiting sales over the test's own lines; by default every one is always due."""
+    return WaitingSales(database[SALES_ITEMS.name], deadline, quiet, pauses)
+
+
+def store(database, sale_id, numbers):
+    """Store lines of a sale, as the sink does."""
+    items = [SaleItem(sale_id, number, f"p{number}", 1.0) for number in numbers]
+    database[SALES_ITEMS.name].insert_many([document(SALES_ITEMS, item) for item in items])
+
+
+def answered(sales, seconds=1.0):
+    """Look until something can be answered; sale id to sorted line numbers and completeness."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        time.sleep(0.001)
+        if baskets := sales.collect(1000):
+            sales.remove(baskets)
+            return {b.sale.sale_id: (sorted(b.lines), b.complete) for b in baskets}
+    return {}
+
+
+def test_complete_at_once_when_every_line_is_there():
+    """A look that finds as many lines as the header says, and no further one, is enough."""
+    basket = Basket(sale(items_count=3), 0)
+    assert [1, 2, 3, 4] == basket.wanted()
+    assert "answer" == learn(basket, [1, 2, 3])
+    assert basket.complete
+
+
+def test_missing_lines_only_are_asked_again():
+    """After a look that found some lines only the others are asked for."""
+    basket = Basket(sale(items_count=4), 0, deadline=9)
+    assert "wait" == learn(basket, [1, 3])
+    assert [2, 4, 5] == basket.wanted()
+
+
+def test_a_few_lines_scout_while_none_comes():
+    """Between thorough looks only the first missing lines and the last one are asked for."""
+    basket = Basket(sale(items_count=100), 0, deadline=9)
+    learn(basket, [])
+    basket.thorough = False
+    assert [1, 2, 100] == basket.wanted()
+    assert "again" == learn(basket, range(1, 101))
+
+
+def test_count_too_small_is_found_out():
+    """More lines than the header says are all found, by following their numbers upwards."""
+    basket = Basket(sale(items_count=2), 0, deadline=9)
+    assert "again" == learn(basket, range(1, 41))
+    while (verdict := learn(basket, range(1, 41))) == "again":
+        pass
+    assert "wait" == verdict
+    assert "answer" == learn(basket, range(1, 41), now=1.0)
+    assert (40, True) == (len(basket.lines), basket.complete)
+
+
+@pytest.mark.parametrize("count", [None, 0, -3])
+def test_unknown_count_is_complete_after_a_quiet_while(count):
+    """Without a usable count a sale is complete once nothing new came for the quiet time."""
+    basket = Basket(sale(items_count=count), 0, deadline=9)
+    assert "wait" == learn(basket, [1, 2, 3])
+    assert "wait" == learn(basket, [1, 2, 3], now=0.9)
+    assert "answer" == learn(basket, [1, 2, 3], now=1.0)
+    assert basket.complete
+
+
+def test_gap_in_unknown_count_waits_for_the_deadline():
+    """A line number that is missing in the middle is not taken for completeness."""
+    basket = Basket(sale(), 0, deadline=9)
+    assert "wait" == learn(basket, [1, 2, 4], now=0)
+    assert "wait" == learn(basket, [1, 2, 4], now=8)
+    assert "answer" == learn(basket, [1, 2, 4], now=9)
+    assert not basket.complete
+
+
+def test_count_too_large_is_answered_at_the_deadline():
+    """Lines that never come hold a sale until its deadline, whatever number is claimed."""
+    basket = Basket(sale(items_count=10**30), 0, deadline=9)
+    assert 501 == len(basket.wanted())
+    assert "wait" == learn(basket, [1, 2])
+    assert "answer" == learn(basket, [1, 2], now=9)
+    assert ([1, 2], False) == (sorted(basket.lines), basket.complete)
+
+
+def test_answered_sale_is_improved_once_late_lines_settle():
+    """An answered sale is answered again when more lines came and a quiet time passed."""
+    basket = Basket(sale(items_count=5), 0, lines=lines(1), answered=1, deadline=99)
+    assert "wait" == learn(basket, [])
+    assert "wait" == learn(basket, [2, 3], now=10)
+    assert "answer" == learn(basket, [], now=11)
+    assert basket.improved
+    assert not basket.complete
+
+
+def test_sale_that_is_complete_does_not_wait_for_others(database):
+    """One look returns the sales that are complete; the others stay."""
+    sales = waiting(database)
+    store(database, "whole", [1, 2])
+    store(database, "part", [1])
+    for sale_id in ("part", "whole", "none"):
+        sales.add(Basket(sale(sale_id, 2), 0))
+    assert {"whole": ([1, 2], True)} == answered(sales)
+    assert 2 == len(sales)
+    store(database, "part", [2])
+    assert {"part": ([1, 2], True)} == answered(sales)
+
+
+def test_many_sales_and_a_thousand_lines(database):
+    """Lines are found of more sales and more lines than one query asks for."""
+    sales = waiting(database)
+    store(database, "big", range(1, 1001))
+    sales.add(Basket(sale("big", 1000), 0))
+    for number in range(60):
+        store(database, f"small:{number}", range(1, 6))
+        sales.add(Basket(sale(f"small:{number}", 5), 0))
+    seen = {}
+    while len(seen) < 61 and (found := answered(sales)):
+        seen |= found
+    assert (list(range(1, 1001)), True) == seen.pop("big")
+    assert {f"small:{number}": ([1, 2, 3, 4, 5], True) for number in range(60)} == seen
+
+
+def test_unknown_sale_is_answered_without_lines(database):
+    """A sale of which no line ever comes is answered at its deadline, from nothing."""
+    sales = waiting(database, deadline=0.05)
+    sales.add(Basket(sale("empty", 2), 0))
+    assert {"empty": ([], False)} == answered(sales, seconds=5)
+
+
+def test_newer_header_takes_the_place_and_the_messages(database):
+    """A header that comes again while the sale waits replaces it and keeps both messages."""
+    sales = waiting(database)
+    store(database, "s", [1, 2])
+    sales.add(Basket(sale(items_count=9), 0, ["first"]))
+    sales.add(Basket(sale(items_count=2), 0, ["second"]))
+    (basket,) = sales.collect(10)
+    assert ["first", "second"] == basket.sources
+    assert 2 == basket.sale.items_count
+
+
+def test_nothing_is_due_after_removal(database):
+    """A sale that was let go is not looked up again."""
+    sales = waiting(database)
+    basket = Basket(sale(items_count=2), 0)
+    sales.add(basket)
+    sales.remove([basket])
+    assert sales.next_look() is None
+    assert [] == sales.collect(10, everyone=True)
+
+
+def test_full_line_is_kept(database):
+    """Of a line its product, quantity and amount are kept; what is absent is None."""
+    items = database[SALES_ITEMS.name]
+    items.insert_one(document(SALES_ITEMS, SaleItem("s", 1, "a", -2.0, net_amount=-3.5)))
+    items.insert_one(document(SALES_ITEMS, SaleItem("s", 2, "b")))
+    sales = waiting(database)
+    sales.add(Basket(sale(items_count=2), 0))
+    (basket,) = sales.collect(10)
+    assert {1: Line("a", -2.0, -3.5), 2: Line("b", None, None)} == basket.lines

@@ -1,0 +1,147 @@
+"""Reading a topic of which messages are done with long after they were read."""
+
+import time
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from erp.kafka import Outbox, ensure_topics, wait_for_kafka
+from erp.service.source import Source
+
+PATIENCE = 30  # s
+
+
+@pytest.fixture
+def topic(settings):
+    """A topic of two partitions."""
+    name = settings.topic_prefix + "sales"
+    ensure_topics(wait_for_kafka(settings.kafka), [name], partitions=2, replication=1)
+    return name
+
+
+@pytest.fixture
+def member(settings, topic):
+    """Make members of one group; what they lost and gained is in their lists."""
+    made = []
+
+    def make():
+        lost, gained = [], []
+        source = Source(
+            settings.kafka, f"{settings.consumer_group_prefix}x", topic, lost.append, gained.append
+        )
+        source.lost, source.gained = lost, gained
+        made.append(source)
+        source.subscribe()
+        return source
+
+    yield make
+    for source in made:
+        source.close()
+
+
+def send(settings, topic, values):
+    """Send messages, each keyed by its own value."""
+    outbox = Outbox(settings.kafka)
+    outbox.send(topic, [{"key": value.encode(), "value": value.encode()} for value in values])
+    outbox.flush()
+
+
+def take(source, count):
+    """Messages until there are so many."""
+    messages = []
+    until = time.monotonic() + PATIENCE
+    while len(messages) < count and time.monotonic() < until:
+        messages += source.take(count - len(messages), 0.1)
+    assert count == len(messages)
+    return messages
+
+
+def committed(settings, topic):
+    """What the group committed, partition to offset, where anything was."""
+    reader = Consumer(settings.kafka | {"group.id": f"{settings.consumer_group_prefix}x"})
+    try:
+        partitions = reader.committed([TopicPartition(topic, n) for n in (0, 1)], timeout=PATIENCE)
+        return {each.partition: each.offset for each in partitions if each.offset >= 0}
+    finally:
+        reader.close()
+
+
+def values(messages):
+    """The texts of messages, sorted."""
+    return sorted(message.value().decode() for message in messages)
+
+
+def test_commit_stays_before_the_oldest_held_message(settings, topic, member):
+    """However many later ones are released, the oldest held message is read again."""
+    names = [f"m{n}" for n in range(10)]
+    send(settings, topic, names)
+    source = member()
+    messages = take(source, 10)
+    held = next(message for message in messages if message.partition() == 0)
+    source.release(message for message in messages if message is not held)
+    source.commit(wait=True)
+    ends = {p: sum(message.partition() == p for message in messages) for p in (0, 1)}
+    assert {0: 0, 1: ends[1]} == committed(settings, topic)
+    source.release([held])
+    source.commit(wait=True)
+    assert ends == committed(settings, topic)
+
+
+def test_member_that_leaves_hands_over_what_it_holds(settings, topic, member):
+    """The messages that a leaving member held are read by the one that stays, no others."""
+    send(settings, topic, [f"m{n}" for n in range(20)])
+    first = member()
+    messages = take(first, 20)
+    held = [message for message in messages if message.offset() >= 3]
+    first.release(message for message in messages if message.offset() < 3)
+    first.close()
+    second = member()
+    assert values(held) == values(take(second, len(held)))
+    assert [] == second.take(1, 0.5)
+
+
+def test_partitions_are_shared_with_a_member_that_joins(member):
+    """A second member gets one of two partitions, the first is told which it lost."""
+    first = member()
+    until = time.monotonic() + PATIENCE
+    while first.partitions != {0, 1} and time.monotonic() < until:
+        first.take(1, 0.1)
+    second = member()
+    while not (first.lost and second.partitions) and time.monotonic() < until:
+        first.take(1, 0.1)
+        second.take(1, 0.1)
+    assert first.lost == second.gained
+    assert {0, 1} == first.partitions | second.partitions
+    assert set() == first.partitions & second.partitions
+
+
+def test_nothing_is_read_while_it_stays(settings, topic, member):
+    """A paused member reads nothing and loses nothing."""
+    source = member()
+    send(settings, topic, ["before"])
+    take(source, 1)
+    source.stay(0.1)
+    send(settings, topic, ["one", "two"])
+    for _ in range(5):
+        source.stay(0.1)
+    assert ["one", "two"] == values(take(source, 2))
+
+
+def test_backlog_is_skipped_only_by_a_group_that_never_committed(settings, topic, member):
+    """With nothing committed the group starts at the end; afterwards skipping changes nothing."""
+    send(settings, topic, [f"old{n}" for n in range(6)])
+    options = (settings.kafka, f"{settings.consumer_group_prefix}x", topic, print, print)
+    for _ in range(2):
+        source = Source(*options)
+        source.skip_backlog()
+        source.close()
+        send(settings, topic, ["new"])
+    assert ["new", "new"] == values(take(member(), 2))
+
+
+def test_lag_counts_what_was_not_read(settings, topic, member):
+    """The lag is what stands behind the last message that was read."""
+    send(settings, topic, [f"m{n}" for n in range(12)])
+    source = member()
+    take(source, 12)
+    assert {0: 0, 1: 0} == source.lag()
