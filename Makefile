@@ -54,7 +54,7 @@ browser: .venv/.developing ## install the Chromium that the tests of the pages d
 	     else $(PY) -m playwright install chromium; fi
 
 test: lint browser ## check the code and run every test (Java 17 and Maven must be there)
-	$(PY) -m pytest -n 3 --dist loadfile
+	$(PY) -m pytest -n 3 --dist worksteal
 
 test-fast: .venv/.developing ## run the tests that need no Kafka and no MongoDB
 	$(PY) -m pytest -m "not stack"
