@@ -21,8 +21,8 @@ import sys
 from pathlib import Path
 
 from config import Settings
+from erp.process import FAILED, USAGE, Failure, UsageError
 from local_stack import lifecycle
-from local_stack.errors import StackError, UsageError
 from local_stack.report import print_status
 from local_stack.stack import CONTROLLER_PORT, KAFKA_PORT, MONGO_PORT, Stack
 from local_stack.toolchain import RUN_DIR
@@ -37,15 +37,12 @@ def main() -> int:
     logging.getLogger("pymongo").setLevel(logging.WARNING)
     try:
         return options.run(options)
-    except UsageError as error:
-        print(f"local_stack: {error}", file=sys.stderr)
-        return 2
-    except StackError as error:
-        print(f"local_stack: {error}", file=sys.stderr)
-        return 1
+    except Failure as failure:
+        print(f"local_stack: {failure}", file=sys.stderr)
+        return USAGE if isinstance(failure, UsageError) else FAILED
     except KeyboardInterrupt:
         print("local_stack: interrupted", file=sys.stderr)
-        return 1
+        return FAILED
 
 
 def parse_options() -> argparse.Namespace:

@@ -34,6 +34,7 @@ from rich.table import Table
 
 from config import Settings
 from erp import contract
+from erp.process import FAILED, USAGE, Failure, UsageError
 from local_stack import lifecycle
 from local_stack.errors import StackError
 from local_stack.server import LOOPBACK
@@ -98,9 +99,9 @@ def main() -> int:
             environment = stage_environment(names)
             with Stages(FOLDER / "logs", environment) as stages:
                 return play(options, pipeline, stages)
-    except StackError as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 1
+    except Failure as failure:
+        print(f"demo: {failure}", file=sys.stderr)
+        return USAGE if isinstance(failure, UsageError) else FAILED
     except KeyboardInterrupt:
         print("demo: stopped", file=sys.stderr)
         return 0

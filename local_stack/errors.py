@@ -1,9 +1,7 @@
-"""What can go wrong with a local stack, each told in one line."""
+"""What can go wrong with a local stack, told in one line."""
+
+from erp.process import Failure
 
 
-class StackError(Exception):
+class StackError(Failure):
     """The stack cannot do what was asked; the message is one line that says what to do."""
-
-
-class UsageError(StackError):
-    """What was asked, or a setting, makes no sense; nothing was tried."""

@@ -14,8 +14,9 @@ from pymongo import MongoClient
 from pymongo.errors import InvalidURI, PyMongoError
 from pymongo.uri_parser import parse_uri
 
+from erp.process import UsageError
 from local_stack import docker
-from local_stack.errors import StackError, UsageError
+from local_stack.errors import StackError
 from local_stack.server import Server
 from local_stack.stack import Stack
 from local_stack.toolchain import HERE, file_lock, find_java, find_maven, jars_folder

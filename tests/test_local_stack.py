@@ -16,8 +16,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from erp.process import UsageError
 from local_stack import lifecycle
-from local_stack.errors import StackError, UsageError
+from local_stack.errors import StackError
 from local_stack.server import Server, free_ports
 from local_stack.stack import Stack
 from local_stack.toolchain import fetch_jars, find_java, find_maven, jars_folder, versions
