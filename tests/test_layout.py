@@ -21,6 +21,7 @@ SCRIPTS = [
     "erp_dashboard",
     "erp_dashboard_dinamico",
 ]
+MAY_USE = {"service": {"recommender", "sink"}, "pages": {"processor"}}  # stages of each other
 PAGES = {"erp_dashboard", "erp_dashboard_dinamico", "print_recommendations_consumer"}
 
 
@@ -31,6 +32,7 @@ def imported(file):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def test_the_top_level_holds_the_eight_scripts_and_the_settings():
@@ -50,6 +52,16 @@ def test_the_shared_code_never_imports_the_settings_or_a_script():
     for file in (ROOT / "erp").rglob("*.py"):
         tops = {name.split(".")[0] for name in imported(file)}
         assert set() == tops & {*SCRIPTS, "config", "local_stack"}, file
+
+
+def test_stages_do_not_reach_into_each_other():
+    """What is shared lies at the top of erp/ and knows no stage; the few exceptions are listed."""
+    top = ROOT / "erp"
+    stages = {folder.name for folder in top.iterdir() if (folder / "__init__.py").is_file()}
+    for file in top.rglob("*.py"):
+        own = file.relative_to(top).parts[0]
+        used = {name.split(".")[1] for name in imported(file) if name.startswith("erp.")}
+        assert set() == (used & stages) - {own} - MAY_USE.get(own, set()), file
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
