@@ -30,8 +30,9 @@ from erp.processor.changes import (
     differing,
     read_changes,
 )
-from erp.processor.facts import joined, read_customers, read_items, read_products, read_sales
+from erp.processor.facts import joined
 from erp.processor.packed import AFTER_PARTS, ORPHANS, pack, unpack, unpack_tickets
+from erp.processor.reading import read_customers, read_items, read_products, read_sales
 from erp.processor.rounds import Boards, Facts, read_boards, revised, whole
 from erp.processor.snapshots import (
     finish,

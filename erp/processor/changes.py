@@ -13,19 +13,11 @@ import polars as pl
 from pymongo.database import Database
 
 from erp import contract
-from erp.processor.facts import (
-    LINES,
-    TICKETS,
-    numbered,
-    read_customers,
-    read_items,
-    read_products,
-    read_sales,
-    with_categories,
-)
+from erp.processor.facts import LINES, TICKETS, numbered, with_categories
+from erp.processor.reading import read_customers, read_items, read_products, read_sales
 
 Document = dict[str, Any]
-Tables = dict[str, pl.DataFrame]  # collection -> rows, as erp.facts reads them
+Tables = dict[str, pl.DataFrame]  # collection -> rows, as erp.processor.reading reads them
 Seen = dict[str, pl.Series]  # collection -> the marks of rows, see `mark`
 
 # A document is stamped before it is written, and by another machine's clock: a round looks back so
