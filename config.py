@@ -7,8 +7,10 @@ fields in capitals (`KAFKA_BOOTSTRAP_SERVERS`). Importing this module does nothi
 
 import re
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import quote_plus
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
@@ -16,6 +18,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent
 USAGE_ERROR = 2  # exit code of a wrong setting
+KNOWN_PASSWORD = "admin123"  # noqa: S105  everybody knows it: for this machine alone
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 def _from_root(path: Path) -> Path:
@@ -34,6 +38,11 @@ def _mongo_scheme(uri: SecretStr) -> SecretStr:
     if not uri.get_secret_value().startswith(("mongodb://", "mongodb+srv://")):
         raise ValueError("must begin with mongodb:// or mongodb+srv://")
     return uri
+
+
+def _local_mongo(username: str, password: SecretStr) -> SecretStr:
+    user, secret = quote_plus(username), quote_plus(password.get_secret_value())
+    return SecretStr(f"mongodb://{user}:{secret}@localhost:27017")
 
 
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
@@ -64,8 +73,10 @@ class Settings(BaseSettings):
     topic_replication_factor: int = Field(1, ge=1, le=9)  # of a topic that is created
 
     # MongoDB
-    mongo_uri: Annotated[SecretStr, AfterValidator(_mongo_scheme)] = SecretStr(
-        "mongodb://admin:admin123@localhost:27017"
+    mongo_username: str = "admin"  # of docker-compose.yml's MongoDB, and of the default mongo_uri
+    mongo_password: SecretStr = SecretStr(KNOWN_PASSWORD)
+    mongo_uri: Annotated[SecretStr, AfterValidator(_mongo_scheme)] = Field(
+        default_factory=lambda data: _local_mongo(data["mongo_username"], data["mongo_password"])
     )
     mongo_database: str = Field("erp", pattern=r'^[^/\\. "$*<>:|?\x00]{1,63}$')
 
@@ -130,15 +141,46 @@ class Settings(BaseSettings):
         shown["mongo_uri"] = mask_uri(self.mongo_uri.get_secret_value())
         return {name: str(value) for name, value in shown.items()}
 
+    def warnings(self) -> list[str]:
+        """A line for each setting that sends a password everybody knows to another machine."""
+        found = []
+        uri = self.mongo_uri.get_secret_value()
+        away = _elsewhere(re.sub(r"^.*@|[/?].*$", "", uri.split("://", 1)[-1]))
+        if away and re.search(rf"://[^/]*:{KNOWN_PASSWORD}@", uri):
+            found.append(f"MONGO_URI has the password everybody knows and leads to {away}")
+        away = _elsewhere(self.kafka_bootstrap_servers)
+        password = self.kafka_sasl_password
+        if away and password and password.get_secret_value() == KNOWN_PASSWORD:
+            found.append(f"KAFKA_SASL_PASSWORD is the one everybody knows and goes to {away}")
+        return found
+
     @classmethod
     def load(cls) -> Self:
-        """Read the settings, or end the program with one line for each wrong one and exit 2."""
+        """Read the settings, or end the program with one line for each wrong one and exit 2.
+
+        Prints one line, once, for each known password that leaves this machine.
+        """
         try:
-            return cls()
+            settings = cls()
         except ValidationError as error:
             for problem in error.errors():
-                print(_one_line(problem), file=sys.stderr)
+                if problem["type"] != "default_factory_not_called":  # it waits for the others
+                    print(_one_line(problem), file=sys.stderr)
             sys.exit(USAGE_ERROR)
+        for line in settings.warnings():
+            _warn_once(line)
+        return settings
+
+
+@cache
+def _warn_once(line: str) -> None:
+    print(f"warning: {line}: give that server a password of its own", file=sys.stderr)
+
+
+def _elsewhere(hosts: str) -> str:
+    """Those of `host:port,host:port` that are not this machine."""
+    each = [host.strip() for host in hosts.split(",")]
+    return ",".join(host for host in each if re.sub(r":\d+$", "", host) not in LOOPBACK)
 
 
 def mask_uri(uri: str) -> str:
@@ -153,6 +195,6 @@ def mask_uri(uri: str) -> str:
 
 def _one_line(problem: Any) -> str:
     name = str(problem["loc"][0]).upper() if problem["loc"] else "settings"
-    secret = name in {"MONGO_URI", "KAFKA_SASL_PASSWORD"}
+    secret = name in {"MONGO_URI", "MONGO_PASSWORD", "KAFKA_SASL_PASSWORD"}
     value = "***" if secret else repr(problem.get("input"))
     return f"configuration error: {name}={value}: {problem['msg']}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
+from pydantic import SecretStr
 
 import config
 from config import Settings, mask_uri
@@ -96,6 +97,46 @@ def test_the_environment_wins_over_the_defaults_and_empty_is_unset(monkeypatch):
     assert (7, Settings.model_fields["min_support"].default) == (loaded.top_n, loaded.min_support)
 
 
+def test_the_user_of_the_compose_file_is_in_the_default_connection():
+    """MONGO_USERNAME and MONGO_PASSWORD of `.env` are enough for the containers and the scripts."""
+    mine = Settings(_env_file=None, mongo_username="shop", mongo_password="p@ss/word")
+    assert "mongodb://shop:p%40ss%2Fword@localhost:27017" == mine.mongo_uri.get_secret_value()
+
+
+@pytest.mark.parametrize(
+    ("changed", "warned"),
+    [
+        ({}, []),
+        ({"mongo_uri": "mongodb://admin:admin123@127.0.0.1:1,localhost/x?a=b"}, []),
+        ({"mongo_uri": "mongodb://admin:better@db.example.com"}, []),
+        ({"mongo_uri": "mongodb://db.example.com/admin:admin123@"}, []),
+        ({"mongo_uri": "mongodb://admin:admin123@localhost,db:1/x"}, ["MONGO_URI"]),
+        ({"mongo_uri": "mongodb+srv://me:admin123@cluster.example.com"}, ["MONGO_URI"]),
+        ({"kafka_sasl_password": "admin123"}, []),
+        (
+            {"kafka_sasl_password": "admin123", "kafka_bootstrap_servers": "a:1, [::1]:2"},
+            ["KAFKA_SASL_PASSWORD"],
+        ),
+    ],
+)
+def test_a_known_password_that_leaves_this_machine_is_warned_of(changed, warned):
+    """One line for each, with the setting's name and the place, and without the password."""
+    lines = Settings(_env_file=None, **changed).warnings()
+    assert warned == [line.split()[0] for line in lines]
+    assert "admin123" not in "".join(lines)
+
+
+def test_the_warning_is_printed_once_and_stops_nothing():
+    """A page loads its settings at every refresh."""
+    ended = load(
+        {"MONGO_URI": "mongodb://admin:admin123@db.example.com"},
+        "Settings.load(); Settings.load(); print('on')",
+    )
+    assert (0, "on\n") == (ended.returncode, ended.stdout)
+    assert 1 == len(ended.stderr.splitlines())
+    assert ended.stderr.startswith("warning: MONGO_URI has the password everybody knows and leads")
+
+
 def test_security_settings_reach_the_client_and_what_is_unset_does_not():
     """SASL and TLS are passed through as librdkafka spells them."""
     plain = Settings(_env_file=None)
@@ -124,6 +165,8 @@ def test_the_example_file_shows_true_defaults():
     assert shown.keys() <= {name.upper() for name in Settings.model_fields}
     for name, value in shown.items():
         default = Settings.model_fields[name.lower()].default
+        if isinstance(default, SecretStr):
+            default = default.get_secret_value()
         assert ("" if default is None else str(default)) == value, name
 
 
