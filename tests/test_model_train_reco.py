@@ -30,17 +30,14 @@ def train(run_script, settings):
 
 
 def test_files_and_mongodb_give_the_same_model(files, train, run_script, read_topic):
-    """The same sales, whatever their order: the same similarities."""
+    """The same sales, whatever their order: the same model to the bit."""
     from_files, _ = train("--source", files)
     assert 0 == run_script("erp_simulator_producer.py").returncode
     messages = sum(len(read_topic(table.name)) for table in TABLES)
     assert 0 == run_script("erp_kafka_to_mongo.py", "--max-messages", messages).returncode
     from_mongo, _ = train()
-    assert from_files.counts == from_mongo.counts | {"rows_ragged": 0}
-    for product in sorted(from_files.item_ids)[::50]:
-        expected = {one["product_id"]: one for one in from_files.similar_items(product, 100)}
-        found = {one["product_id"]: one for one in from_mongo.similar_items(product, 100)}
-        assert expected == found
+    assert from_files.counts == from_mongo.counts
+    assert from_files.content_hash == from_mongo.content_hash
 
 
 def test_neighbours_are_shown_by_name(files, train):

@@ -6,6 +6,8 @@ model.recommend(["840361", "862349"], customer="1228")
 model.save("models/item_sim.pkl")
 """
 
-from erp.recommender.model import Model, ModelSettings, fit, fit_baskets, load, popular
+from erp.recommender.fitting import fit, fit_baskets, popular
+from erp.recommender.model import Model, load
+from erp.recommender.settings import ModelSettings
 
 __all__ = ["Model", "ModelSettings", "fit", "fit_baskets", "load", "popular"]

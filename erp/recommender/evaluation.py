@@ -58,7 +58,9 @@ def half_trial(baskets, first: int, most: int, seed: int = 0) -> Trial:
     sales = np.arange(first, len(baskets))
     sales = np.sort(random.permutation(sales[baskets.sizes[sales] >= 2])[:most])
     indptr, items = learning.take(baskets, sales)
-    shown, answers = learning.split(indptr, items, learning.half_hidden(random, indptr))
+    shown, answers = learning.split(
+        indptr, items, learning.half_hidden(random.random(len(items)), indptr)
+    )
     return Trial(sales, *shown, answers)
 
 

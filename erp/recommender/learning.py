@@ -16,11 +16,22 @@ import numpy as np
 from erp.memory import give_back
 from erp.recommender import history as habits
 from erp.recommender import popularity, ranking
+from erp.recommender.sampling import (
+    half_hidden,
+    keys_of,
+    line_keys,
+    next_sales,
+    one_hidden,
+    split,
+    take,
+    uniform,
+)
 from erp.recommender.similarity import fit_similarity
 
 CHUNK = 500  # baskets at once
 CHOICES = 3000  # baskets that teach an order, at most
 OUTCOMES = 5000  # sales that teach a probability, at most
+PURPOSES = ("which", "order", "hidden", "half", "next")  # of a draw
 SHOWN = 8  # recommendations per basket that teach the probabilities
 POPULAR_CHUNKS = 4  # of sales that teach the probabilities of bestsellers
 SQUARES = [  # features of a recommendation whose products count for its probability
@@ -83,44 +94,16 @@ def learn(baskets, settings, categories: list[str | None]) -> Heads:
     if start < 20:
         return Heads()
     lab = _Laboratory(baskets, start, settings, categories)
-    random = np.random.default_rng(settings.seed)
     newest = np.arange(start, len(baskets))
-    teaches_order = random.random(len(newest)) < 0.5
+    teaches_order = lab.draws(newest, "which") < 0.5
     orders, probabilities = newest[teaches_order], newest[~teaches_order]
-    order = lab.learn_order(random, orders, known=False)
-    order_known = lab.learn_order(random, orders, known=True)
-    half, half_popular = lab.learn_half(random, probabilities, order)
-    next_sale, next_popular = lab.learn_next(random, probabilities, order, order_known)
+    order = lab.learn_order(orders, known=False)
+    order_known = lab.learn_order(orders, known=True)
+    half, half_popular = lab.learn_half(probabilities, order)
+    next_sale, next_popular = lab.learn_next(probabilities, order, order_known)
     return Heads(
         order, order_known, half, next_sale or half, half_popular, next_popular or half_popular
     )
-
-
-def next_sales(baskets) -> np.ndarray:
-    """For each sale the place of its customer's next one, -1 where there is none, int64."""
-    order = np.lexsort((np.arange(len(baskets)), baskets.customers))
-    following = np.full(len(baskets), -1, np.int64)
-    same = baskets.customers[order[1:]] == baskets.customers[order[:-1]]
-    same &= baskets.customers[order[1:]] >= 0
-    following[order[:-1][same]] = order[1:][same]
-    return following
-
-
-def take(baskets, sales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The baskets of the given sales as csr (indptr, items)."""
-    sizes = baskets.sizes[sales]
-    indptr = np.concatenate(([0], np.cumsum(sizes)))
-    places = np.repeat(baskets.indptr[sales] - indptr[:-1], sizes) + np.arange(indptr[-1])
-    return indptr, baskets.items[places]
-
-
-def split(indptr, items, hidden: np.ndarray):
-    """Shown and hidden part of baskets, each as csr."""
-    parts = []
-    for part in (~hidden, hidden):
-        running = np.concatenate(([0], np.cumsum(part)))
-        parts.append((running[indptr], items[part]))
-    return parts
 
 
 def no_history(rows: int) -> habits.HistoryRows:
@@ -154,12 +137,22 @@ class _Laboratory:
     """The parts fitted before the slice, and baskets of the slice scored with them."""
 
     def __init__(self, baskets, start, settings, categories):
-        self.baskets, self.settings = baskets, settings
+        self.baskets, self.settings, self.start = baskets, settings, start
+        self.keys = keys_of(baskets.sale_ids[start:])
         past = baskets.between(0, start)
         self.similarity, self.sold, self.facts = fit_parts(past, settings, categories)
         give_back()
         self.active = self.similarity.sales > 0
         self.matrix = ranking.reach_matrix(self.similarity, self.active)
+
+    def draws(self, sales: np.ndarray, purpose: str) -> np.ndarray:
+        """A number in [0, 1) for each of these sales of the slice, by its id."""
+        number = len(PURPOSES) * self.settings.seed + PURPOSES.index(purpose)
+        return uniform(self.keys[sales - self.start], number)
+
+    def drawn(self, sales: np.ndarray, purpose: str) -> np.ndarray:
+        """The same sales in an order by their ids."""
+        return sales[np.argsort(self.draws(sales, purpose), kind="stable")]
 
     def histories(self, sales: np.ndarray) -> habits.HistoryRows:
         return habits.rows_before(self.baskets, sales, self.settings.personal_halflife_days)
@@ -176,18 +169,17 @@ class _Laboratory:
         values = ranking.features(indptr, items, history, candidates, scores, self.facts)
         return candidates, scores, values
 
-    def learn_order(self, random, sales, known: bool):
+    def learn_order(self, sales, known: bool):
         """Weights of the conditional logit, from hiding one product of each basket."""
         sales = sales[self.baskets.sizes[sales] >= 2]
         if known:
             sales = sales[self.baskets.customers[sales] >= 0]
-        sales = random.permutation(sales)
+        sales = self.drawn(sales, "order")
         kept, right, present, total = [], [], [], 0
         for first in range(0, len(sales), CHUNK):
             chunk = np.sort(sales[first : first + CHUNK])
             indptr, items = take(self.baskets, chunk)
-            hidden = np.zeros(len(items), bool)
-            hidden[indptr[:-1] + random.integers(0, np.diff(indptr))] = True
+            hidden = one_hidden(self.draws(chunk, "hidden"), indptr)
             (indptr, items), (_, answers) = split(indptr, items, hidden)
             history = self.histories(chunk) if known else no_history(len(chunk))
             if known:
@@ -215,22 +207,24 @@ class _Laboratory:
             self.settings.order_ridge,
         )
 
-    def learn_half(self, random, sales, order):
+    def learn_half(self, sales, order):
         """Probabilities for unknown customers: half of each basket shown."""
-        sales = np.sort(random.permutation(sales[self.baskets.sizes[sales] >= 2])[:OUTCOMES])
+        sales = self.drawn(sales[self.baskets.sizes[sales] >= 2], "half")
+        sales = np.sort(sales[:OUTCOMES])
         shown = _Outcomes()
         for first in range(0, len(sales), CHUNK):
             chunk = sales[first : first + CHUNK]
             indptr, items = take(self.baskets, chunk)
-            half = half_hidden(random, indptr)
+            lines = line_keys(self.keys[chunk - self.start], indptr)
+            half = half_hidden(uniform(lines, self.settings.seed), indptr)
             (indptr, items), answers = split(indptr, items, half)
             self._outcomes(shown, indptr, items, no_history(len(chunk)), order, order, answers)
         return shown.fit(self.settings.confidence_ridge)
 
-    def learn_next(self, random, sales, order, order_known):
+    def learn_next(self, sales, order, order_known):
         """Probabilities for known customers: what the next sale of each held."""
         following = next_sales(self.baskets)
-        sales = np.sort(random.permutation(sales[following[sales] >= 0])[:OUTCOMES])
+        sales = np.sort(self.drawn(sales[following[sales] >= 0], "next")[:OUTCOMES])
         shown = _Outcomes()
         for first in range(0, len(sales), CHUNK):
             chunk = sales[first : first + CHUNK]
@@ -311,16 +305,6 @@ class _Outcomes:
                 else None
             )
         return tuple(results)
-
-
-def half_hidden(random, indptr: np.ndarray) -> np.ndarray:
-    """Bool per line: a random half of each basket (the smaller half of an odd one) is hidden."""
-    sizes = np.diff(indptr)
-    rows = np.repeat(np.arange(len(sizes)), sizes)
-    order = np.lexsort((random.random(len(rows)), rows))
-    hidden = np.zeros(len(rows), bool)
-    hidden[order] = (np.arange(len(rows)) - indptr[rows]) < (sizes // 2)[rows]
-    return hidden
 
 
 def order_probabilities(values, scores, candidates, known, order, order_known) -> np.ndarray:

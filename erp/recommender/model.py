@@ -1,149 +1,27 @@
-"""Recommendations for a basket: fit on data frames, save, load, recommend. No Kafka, no MongoDB.
-
-    from erp import recommender
-    model = recommender.fit(sales_items, sales, products)
-    model.recommend(["840361", "862349"], customer="1228")
-    model.save("models/item_sim.pkl")
-
-`fit` takes data frames with the columns of the contract (pandas, polars, pyarrow, dict of lists).
-"""
+"""A fitted model: recommendations for a basket, similar products, save and load."""
 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from erp.memory import give_back
-from erp.recommender import answers, artefact, learning, ranking, training_data
+from erp.recommender import answers, artefact, content, learning, ranking, training_data
 from erp.recommender.catalogue import Catalogue
-from erp.recommender.history import History, HistoryRows, fit_history
+from erp.recommender.history import History, HistoryRows
 from erp.recommender.kernel import Kernel
 from erp.recommender.popularity import Popularity
+from erp.recommender.sampling import key_of
+from erp.recommender.settings import ModelSettings
 from erp.recommender.shelves import CatalogueView, Shelves
 from erp.recommender.similarity import Similarity
 
 CHUNK = 1000  # baskets scored at once
 SALES_REMEMBERED = 100_000  # newest observed sales, to tell those that come twice
-HASHES_KEPT = 2_000_000  # newest sales of the training, to tell those that are in it
-
-
-@dataclass(frozen=True)
-class ModelSettings:
-    """What a fit may vary; config.py has the same names and defaults."""
-
-    min_support: int = 2  # sales that hold both products, at least
-    top_sim_per_item: int = 100  # neighbours kept per product
-    recency_halflife_months: float = 6.0  # of a sale's weight in the similarities
-    item_exponent: float = 0.3  # a: 0 is P(j | i), 0.5 the cosine
-    size_exponent: float = 1.2  # b: how much less a line of a big basket counts
-    shrink: float = 1.0  # in weighted sales; damps what rests on few
-    personal_weight: float = 1.0  # factor on the odds of what the customer has bought before
-    personal_halflife_days: float = 60.0  # of a customer's own frequencies
-    popularity_halflife_days: float = 30.0  # of the bestsellers
-    max_per_category: int = 0  # recommendations of one category, 0: no cap
-    never_recommend: tuple[str, ...] = ()  # ids, names or categories
-    candidates: int = 60  # ordered by what was learned
-    order_ridge: float = 3.0  # in baskets
-    confidence_ridge: float = 10.0  # in observations
-    threads: int = 2
-    seed: int = 0
-
-
-def fit(sales_items, sales, products=None, *, timezone: str = "UTC", **settings) -> Model:
-    """A model of data frames.
-
-    Parameters
-    ----------
-    sales_items : frame with sale_id, product_id and, if known, quantity (negative: a return)
-    sales : frame with sale_id, sale_datetime and, if known, customer_id and store_id
-    products : frame with product_id, name, category, active, or None
-    timezone : the zone of times without an offset
-    settings : fields of ModelSettings
-
-    Raises
-    ------
-    TrainingDataError
-        A required column is missing.
-    """
-    chosen = ModelSettings(**settings)
-    baskets = training_data.from_frames(sales_items, sales, timezone)
-    rows = [] if products is None else training_data.as_table(products).to_pylist()
-    return fit_baskets(baskets, Catalogue.from_products(rows, chosen.never_recommend), chosen)
-
-
-def fit_baskets(
-    baskets, catalogue: Catalogue | None = None, settings: ModelSettings | None = None
-) -> Model:
-    """A model of `training_data.Baskets`; with none it answers from the catalogue alone."""
-    settings = settings or ModelSettings()
-    catalogue = catalogue or Catalogue(settings.never_recommend)
-    names = [catalogue.get(key) for key in baskets.item_ids]
-    categories = [product.category for product in names]
-    give_back()
-    heads = learning.learn(baskets, settings, categories)
-    give_back()
-    similarity, sold, _ = learning.fit_parts(baskets, settings, categories)
-    give_back()
-    newest = baskets.sale_ids[-HASHES_KEPT:]
-    return Model(
-        settings=settings,
-        item_ids=baskets.item_ids,
-        store_ids=baskets.store_ids,
-        categories=categories,
-        similarity=similarity,
-        sold=sold,
-        heads=heads,
-        history=fit_history(baskets, settings.personal_halflife_days),
-        trained_sales=np.sort(np.array([_hash(key) for key in newest.to_pylist()], np.uint64)),
-        facts=_facts(baskets),
-        catalogue=catalogue,
-    )
-
-
-def popular(counts: Mapping[str, float], catalogue: Catalogue | None = None) -> Model:
-    """A model that knows only how often each product was sold: an answer until one is trained.
-
-    Parameters
-    ----------
-    counts : sales (or lines) by product id
-    """
-    counts = {str(key): float(count) for key, count in counts.items() if key is not None}
-    settings = ModelSettings()
-    empty = training_data.empty(list(counts))
-    similarity, sold, _ = learning.fit_parts(empty, settings, [None] * len(counts))
-    volume = np.array(list(counts.values()), np.float32)
-    sold = replace(sold, shares=volume / max(volume.sum(), 1))
-    return Model(
-        settings=settings,
-        item_ids=empty.item_ids,
-        store_ids=[],
-        categories=[None] * len(counts),
-        similarity=similarity,
-        sold=sold,
-        heads=learning.Heads(),
-        history=fit_history(empty, settings.personal_halflife_days),
-        trained_sales=np.zeros(0, np.uint64),
-        facts=_facts(empty),
-        catalogue=catalogue or Catalogue(),
-    )
-
-
-def _facts(baskets) -> dict:
-    """What is said about a model beside its parts."""
-    return {
-        "algo": "item-cooccurrence" if len(baskets) else "popularity",
-        "trained_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "window": [_iso(baskets.times[0]), _iso(baskets.times[-1])] if len(baskets) else [],
-        "counts": {key: int(value) for key, value in baskets.counts.items()},
-        "metrics": {},
-    }
 
 
 def load(path: str | Path) -> Model:
@@ -154,9 +32,9 @@ def load(path: str | Path) -> Model:
     ArtefactMissingError, ArtefactForeignError, ArtefactDamagedError or ArtefactNewerError,
     each an ArtefactError
     """
-    content, digest = artefact.read(path)
+    held, _ = artefact.read(path)
     try:
-        return Model.from_content(content, digest)
+        return Model(**content.parts_of(held))
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise artefact.ArtefactForeignError(
             f"{path} lacks a part of a model ({error!r}); run model_train_reco.py"
@@ -169,6 +47,7 @@ class Model:
     Attributes
     ----------
     version : str, its time and a short content hash; algo, trained_at : str
+    content_hash : str, of everything but when it was trained: equal for equal sales
     window : [first, last] ISO times; counts, metrics : dict
     settings : ModelSettings; catalogue : Catalogue
     """
@@ -178,7 +57,7 @@ class Model:
         settings: ModelSettings,
         item_ids: list[str],
         store_ids: list[str],
-        categories: list[str | None],
+        item_categories: list[str | None],
         similarity: Similarity,
         sold: Popularity,
         heads: learning.Heads,
@@ -186,21 +65,21 @@ class Model:
         trained_sales: np.ndarray,
         facts: dict,
         catalogue: Catalogue,
-        version: str = "",
     ):
         self.settings, self.item_ids, self.store_ids = settings, item_ids, store_ids
         self.similarity, self.sold, self.heads, self.history = similarity, sold, heads, history
-        self.facts, self._version = facts, version
-        self._categories, self._trained_sales = categories, trained_sales
+        self.facts, self.trained_sales = facts, trained_sales
+        self.item_categories = item_categories  # as it was trained
         self._index = {key: code for code, key in enumerate(item_ids)}
         self._stores = {key: code for code, key in enumerate(store_ids)}
-        facts_of_items = ranking.item_facts(sold.shares, similarity.sales, categories)
+        facts_of_items = ranking.item_facts(sold.shares, similarity.sales, item_categories)
         self._kernel = Kernel(similarity, facts_of_items, heads)
         self._popular_chance = answers.PopularChances(heads, sold.per_sale)
         self._observed: OrderedDict[str, tuple[str | None, np.ndarray, float]] = OrderedDict()
         self._lock = threading.RLock()
         self.newest = history.origin  # seconds, the newest sale known
         self.use(catalogue)
+        self.content_hash = content.hash_of(content.content_of(self))
 
     # ---------------------------------------------------------------- what it is
 
@@ -213,10 +92,8 @@ class Model:
     @property
     def version(self) -> str:
         """When it was trained and its content's hash, short: 20260131T120000Z-0123abcd."""
-        if not self._version:
-            self._version = artefact.content_hash(self.content())
         trained = dt.datetime.fromisoformat(self.trained_at).astimezone(dt.UTC)
-        return f"{trained:%Y%m%dT%H%M%SZ}-{self._version[:8]}"
+        return f"{trained:%Y%m%dT%H%M%SZ}-{self.content_hash[:8]}"
 
     # ---------------------------------------------------------------- the catalogue
 
@@ -224,7 +101,7 @@ class Model:
         """Take names, categories and activity from this catalogue, now and as it changes."""
         view = CatalogueView(self.item_ids, self._index, catalogue)
         with self._lock:
-            self.catalogue, self._view = catalogue, view
+            self.catalogue, self.view = catalogue, view
             self._shelves = Shelves(self.sold, self._stores, view)
 
     # ---------------------------------------------------------------- customers
@@ -274,9 +151,9 @@ class Model:
         )
 
     def _is_trained(self, sale_id: str) -> bool:
-        key = np.uint64(_hash(sale_id))
-        place = np.searchsorted(self._trained_sales, key)
-        return place < len(self._trained_sales) and self._trained_sales[place] == key
+        key = key_of(sale_id)
+        place = np.searchsorted(self.trained_sales, key)
+        return place < len(self.trained_sales) and self.trained_sales[place] == key
 
     # ---------------------------------------------------------------- recommendations
 
@@ -319,7 +196,7 @@ class Model:
 
         `histories` gives the customers' frequencies, one row per basket, instead of the model's.
         """
-        self._view.refresh()
+        self.view.refresh()
         result = []
         for first in range(0, len(baskets), CHUNK):
             part = slice(first, first + CHUNK)
@@ -338,7 +215,7 @@ class Model:
 
     def similar_items(self, product_id: str, n: int = 10) -> list[dict]:
         """The most similar products: product_id, product_name, category, similarity, support."""
-        self._view.refresh()
+        self.view.refresh()
         code = self._index.get(_text(product_id))
         if code is None:
             return []
@@ -347,8 +224,8 @@ class Model:
         return [
             {
                 "product_id": self.item_ids[other],
-                "product_name": self._view.names[other],
-                "category": self._view.categories[other],
+                "product_name": self.view.names[other],
+                "category": self.view.categories[other],
                 "similarity": float(value),
                 "support": int(support),
             }
@@ -382,7 +259,7 @@ class Model:
         if history is None:
             with self._lock:
                 history = self.history.batch(customers, moments)
-        view = self._view
+        view = self.view
         answer = self._kernel.answer(
             (indptr, items),
             history,
@@ -395,7 +272,7 @@ class Model:
 
     def _answer(self, baskets, customers, n, stores, moments, history) -> list[list[dict]]:
         answer, history = self._score(baskets, customers, moments, history, n)
-        view = self._view
+        view = self.view
         rows = answers.compose(self.item_ids, view.names, view.categories, answer, n)
         for place in np.flatnonzero((answer[0] < 0).any(axis=1)).tolist():
             self._fill_up(
@@ -413,123 +290,23 @@ class Model:
         """Add bestsellers of the basket's categories, of the store and of all, in this order."""
         cap, size = self.settings.max_per_category, len(set(basket))
         more = answers.top_up(
-            row, basket, n, cap, lambda: self._shelves.offers(basket, store), self._view
+            row, basket, n, cap, lambda: self._shelves.offers(basket, store), self.view
         )
 
         def chance(share: float, source: str) -> float:
             return self._popular_chance(known, share, source, size, found, habit)
 
-        answers.add_popular(row, more, chance, self._view)
+        answers.add_popular(row, more, chance, self.view)
         answers.numbered(row, n)
 
     # ---------------------------------------------------------------- the artefact
 
     def save(self, path: str | Path) -> str:
         """Write the artefact, whole or not at all; returns the version."""
-        self._version = artefact.write(path, self.content())
+        held = content.content_of(self)
+        artefact.write(path, held)
+        self.content_hash = content.hash_of(held)
         return self.version
-
-    def content(self) -> dict:
-        """Plain values and arrays: what the artefact holds."""
-        view, history = self._view, self.history
-        return {
-            "facts": self.facts,
-            "settings": asdict(self.settings)
-            | {"never_recommend": list(self.settings.never_recommend)},
-            "items": {
-                "ids": self.item_ids,
-                "names": [
-                    name if name != key else None
-                    for name, key in zip(view.names, self.item_ids, strict=True)
-                ],
-                "categories": self._categories,
-                "active": view.active,
-            },
-            "stores": self.store_ids,
-            "similarity": _arrays_of(self.similarity),
-            "popularity": _arrays_of(self.sold),
-            "heads": {
-                field.name: None
-                if (head := getattr(self.heads, field.name)) is None
-                else _arrays_of(head)
-                for field in fields(self.heads)
-            },
-            "history": {
-                "half_life_days": history.half_life_days,
-                "origin": history.origin,
-                "customers": list(history.rows),
-                "indptr": history.indptr,
-                "items": history.items,
-                "sums": history.sums,
-                "totals": history.totals,
-            },
-            "trained_sales": self._trained_sales,
-        }
-
-    @classmethod
-    def from_content(cls, content: Mapping, digest: str) -> Model:
-        """The inverse of `content`, with the catalogue that the artefact remembers."""
-        settings = ModelSettings(
-            **{
-                **content["settings"],
-                "never_recommend": tuple(content["settings"]["never_recommend"]),
-            }
-        )
-        items, history = content["items"], content["history"]
-        catalogue = Catalogue.from_products(
-            (
-                {"product_id": key, "name": name, "category": category, "active": active}
-                for key, name, category, active in zip(
-                    items["ids"],
-                    items["names"],
-                    items["categories"],
-                    items["active"].tolist(),
-                    strict=True,
-                )
-            ),
-            settings.never_recommend,
-        )
-        return cls(
-            settings=settings,
-            item_ids=items["ids"],
-            store_ids=content["stores"],
-            categories=items["categories"],
-            similarity=Similarity(**content["similarity"]),
-            sold=Popularity(**content["popularity"]),
-            heads=learning.Heads(
-                **{
-                    name: None if head is None else ranking.Weights(**head)
-                    for name, head in content["heads"].items()
-                }
-            ),
-            history=History(
-                history["half_life_days"],
-                history["origin"],
-                {key: row for row, key in enumerate(history["customers"])},
-                history["indptr"],
-                history["items"],
-                history["sums"],
-                history["totals"],
-            ),
-            trained_sales=content["trained_sales"],
-            facts=content["facts"],
-            catalogue=catalogue,
-            version=digest,
-        )
-
-
-def _arrays_of(part) -> dict:
-    return {field.name: getattr(part, field.name) for field in fields(part)}
-
-
-def _hash(sale_id: str) -> int:
-    return int.from_bytes(
-        hashlib.blake2b(sale_id.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little"
-    )
-
-
-def _iso(moment: float) -> str:
-    return dt.datetime.fromtimestamp(float(moment), dt.UTC).isoformat(timespec="seconds")
 
 
 def _seconds(time) -> float:

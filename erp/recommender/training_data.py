@@ -27,7 +27,9 @@ class TrainingDataError(Exception):
 
 @dataclass(frozen=True)
 class Baskets:
-    """Distinct products per sale, sales in time order.
+    """Distinct products per sale, sales in the order of time and id.
+
+    The order of the input leaves no trace: ids are sorted, and so are the products of a sale.
 
     Attributes
     ----------
@@ -325,10 +327,10 @@ def _assemble(lines: pa.Table, headers: pa.Table, timezone: str) -> Baskets:
     )  # a sale that comes twice: the last one counts
     last_row[sale_codes[rows]] = rows
     ordered = last_row[last_row >= 0]
-    ordered = ordered[np.argsort(times[ordered], kind="stable")]  # header rows in time order
+    ordered = ordered[_by_time(times[ordered], sale_ids.take(pa.array(sale_codes[ordered])))]
 
     line_codes, line_sales = encode(lines["sale_id"])
-    item_codes, item_ids = encode(lines["product_id"])
+    item_codes, item_ids = _column(lines, "product_id")
     position = np.full(len(sale_ids) + 1, NONE, np.int64)
     position[sale_codes[ordered]] = np.arange(len(ordered))
     known = pc.index_in(line_sales, value_set=sale_ids).fill_null(NONE).to_numpy()
@@ -350,6 +352,7 @@ def _assemble(lines: pa.Table, headers: pa.Table, timezone: str) -> Baskets:
         "lines_invalid": int((~valid | np.isposinf(quantity) | (quantity == 0)).sum()),
         "sales_read": len(sale_codes),
         "sales_without_time": int((~usable).sum()),
+        "rows_ragged": 0,
     }
     keys = np.sort(line_sale[use] * max(len(item_ids), 1) + item_codes[use])
     keys = keys[np.diff(keys, prepend=-1) > 0]  # each product once per sale
@@ -373,10 +376,22 @@ def _assemble(lines: pa.Table, headers: pa.Table, timezone: str) -> Baskets:
     )
 
 
+def _by_time(times: np.ndarray, ids: pa.Array) -> np.ndarray:
+    """Places in the order of time, and of the id where times are equal."""
+    table = pa.table({"time": times, "id": ids})
+    order = pc.sort_indices(table, sort_keys=[("time", "ascending"), ("id", "ascending")])
+    return order.to_numpy().astype(np.int64)
+
+
 def _column(table: pa.Table, name: str) -> tuple[np.ndarray, pa.Array]:
+    """Codes of a column (-1 where there is nothing) and its texts, sorted, by code."""
     if name not in table.column_names:
         return np.full(len(table), NONE, np.int32), pa.array([], pa.string())
-    return encode(table[name])
+    codes, texts = encode(table[name])
+    order = pc.array_sort_indices(texts).to_numpy().astype(np.int64)
+    rank = np.full(len(texts) + 1, NONE, np.int32)  # the last one: of code -1
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    return rank[codes], texts.take(pa.array(order))
 
 
 def products_from_csv(folder: str | Path) -> list[dict]:
