@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
@@ -70,6 +70,7 @@ class Stack:
             with it, however it ends.
         quick_start: compile lightly: the start takes half the time and work under load takes
             longer, which suits a test and no measurement.
+        kafka_settings: more lines of server.properties, which win over those above.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Stack:
         mongo_heap: str = "2g",
         detached: bool = False,
         quick_start: bool = False,
+        kafka_settings: Mapping[str, str] | None = None,
     ) -> None:
         self.run_dir = Path(run_dir).resolve()
         self.kafka_port = kafka_port
@@ -91,6 +93,7 @@ class Stack:
         self.mongo_heap = mongo_heap
         self.detached = detached
         self.quick_start = quick_start
+        self.kafka_settings = dict(kafka_settings or {})
         self.kafka = Server("Kafka", kafka_port, [], self.run_dir, self._kafka_answers)
         self.mongo = Server("MongoDB", mongo_port, [], self.run_dir, self._mongo_answers)
 
@@ -227,14 +230,14 @@ class Stack:
                 f"{self._kafka_data} holds no formatted Kafka data (meta.properties is missing): "
                 "delete it with `make reset`"
             )
-        self._properties.write_text(
-            SERVER_PROPERTIES.format(
-                host=LOOPBACK,
-                kafka_port=self.kafka_port,
-                controller_port=self.controller_port,
-                data=self._kafka_data,
-            )
+        given = SERVER_PROPERTIES.format(
+            host=LOOPBACK,
+            kafka_port=self.kafka_port,
+            controller_port=self.controller_port,
+            data=self._kafka_data,
         )
+        more = "".join(f"{name}={value}\n" for name, value in self.kafka_settings.items())
+        self._properties.write_text(given + more)
 
     def _kafka_command(self, java: str, jars: Path) -> list[str]:
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
