@@ -153,9 +153,15 @@ class History:
         )
 
 
-def fit_history(baskets, half_life_days: float, items_kept: int = 500) -> History:
-    """The history of every customer at the end of the data, its `items_kept` heaviest items."""
-    origin = float(baskets.times[-1]) if len(baskets) else 0.0
+def fit_history(
+    baskets, half_life_days: float, items_kept: int = 500, origin: float | None = None
+) -> History:
+    """The history of every customer at the end of the data, its `items_kept` heaviest items.
+
+    origin : seconds since 1970 UTC, the end of the data if not that of these baskets
+    """
+    if origin is None:
+        origin = float(baskets.times[-1]) if len(baskets) else 0.0
     known = np.flatnonzero(baskets.customers >= 0)
     present, rows = np.unique(baskets.customers[known], return_inverse=True)
     order = np.argsort(rows, kind="stable")

@@ -30,6 +30,7 @@ from erp.recommender.similarity import fit_similarity
 
 CHUNK = 500  # baskets at once
 CHOICES = 3000  # baskets that teach an order, at most
+TRIED = 30_000  # baskets that are looked at for it, at most
 OUTCOMES = 5000  # sales that teach a probability, at most
 PURPOSES = ("which", "order", "hidden", "half", "next")  # of a draw
 SHOWN = 8  # recommendations per basket that teach the probabilities
@@ -39,6 +40,7 @@ SQUARES = [  # features of a recommendation whose products count for its probabi
     for name in ("similarity", "basket_size", "popularity", "frequency", "habit")
 ] + [len(ranking.FEATURES), len(ranking.FEATURES) + 1]
 POPULAR_SQUARES = [0, 2]
+FEWEST_SALES = 20  # before the newest part, below which nothing is learned
 FEWEST_CHOICES = 30  # below this the order stays that of the scores
 FEWEST_OUTCOMES = 40  # hits below which a probability is not learned from its own kind
 
@@ -82,18 +84,23 @@ def slice_start(sales: int, fraction: float = 0.1, fewest: int = 1500) -> int:
     return sales - min(sales // 2, max(int(sales * fraction), fewest))
 
 
-def learn(baskets, settings, categories: list[str | None]) -> Heads:
+def learn(
+    baskets, settings, categories: list[str | None], start: int | None = None, parts=None
+) -> Heads:
     """Heads from the newest part of the baskets; all None where there are too few.
 
     Parameters
     ----------
     settings : ModelSettings
     categories : per item code
+    start, parts : where the newest part begins and what `fit_parts` made of the sales before it,
+        if that is known: then the baskets may lack sales that are not looked at
     """
-    start = slice_start(len(baskets))
-    if start < 20:
+    if start is None:
+        start = slice_start(len(baskets))
+    if start < FEWEST_SALES:
         return Heads()
-    lab = _Laboratory(baskets, start, settings, categories)
+    lab = _Laboratory(baskets, start, settings, categories, parts)
     newest = np.arange(start, len(baskets))
     teaches_order = lab.draws(newest, "which") < 0.5
     orders, probabilities = newest[teaches_order], newest[~teaches_order]
@@ -136,11 +143,11 @@ def popular_features(shares, by_category, sizes, found, baskets) -> np.ndarray:
 class _Laboratory:
     """The parts fitted before the slice, and baskets of the slice scored with them."""
 
-    def __init__(self, baskets, start, settings, categories):
+    def __init__(self, baskets, start, settings, categories, parts=None):
         self.baskets, self.settings, self.start = baskets, settings, start
         self.keys = keys_of(baskets.sale_ids[start:])
-        past = baskets.between(0, start)
-        self.similarity, self.sold, self.facts = fit_parts(past, settings, categories)
+        parts = parts or fit_parts(baskets.between(0, start), settings, categories)
+        self.similarity, self.sold, self.facts = parts
         give_back()
         self.active = self.similarity.sales > 0
         self.matrix = ranking.reach_matrix(self.similarity, self.active)
@@ -174,7 +181,7 @@ class _Laboratory:
         sales = sales[self.baskets.sizes[sales] >= 2]
         if known:
             sales = sales[self.baskets.customers[sales] >= 0]
-        sales = self.drawn(sales, "order")
+        sales = self.drawn(sales, "order")[:TRIED]
         kept, right, present, total = [], [], [], 0
         for first in range(0, len(sales), CHUNK):
             chunk = np.sort(sales[first : first + CHUNK])

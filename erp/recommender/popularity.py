@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
+
+from erp.recommender.sampling import take
+from erp.recommender.similarity import place_of_now
 
 DAY = 86400.0  # seconds
 
@@ -45,29 +47,44 @@ def fit_popularity(
             np.zeros(0, np.int32),
             np.zeros(0, np.float32),
         )
-    now = baskets.times[int(0.999 * (len(baskets) - 1))]
-    weights = 2.0 ** (-np.maximum(now - baskets.times, 0.0) / DAY / half_life_days)
-    lines = np.repeat(weights, sizes)
-    total = lines.sum()
-    shares = np.bincount(baskets.items, lines, items) / total
-    known = np.repeat(baskets.stores, sizes)
-    inside = known >= 0
-    counts = sp.csr_matrix(
-        (lines[inside], (known[inside], baskets.items[inside])), shape=(stores, items)
-    )
-    indptr, columns, values = [0], [], []
+    now = baskets.times[place_of_now(len(baskets))]
+    weights = weights_at(now, baskets.times, half_life_days)
+    volume = np.bincount(baskets.items, np.repeat(weights, sizes), items)
+    total = volume.sum()
+    shares = volume / total
+    by_store = np.argsort(baskets.stores, kind="stable")
+    first = np.searchsorted(baskets.stores[by_store], np.arange(stores + 1))
+    shelves = []
     for store in range(stores):
-        lo, hi = counts.indptr[store : store + 2]
-        here, weight = counts.indices[lo:hi], counts.data[lo:hi]
-        score = (weight + blend_lines * shares[here]) / (weight.sum() + blend_lines)
-        best = np.argsort(-score, kind="stable")[:store_top]
-        columns.append(here[best])
-        values.append(score[best])
-        indptr.append(indptr[-1] + len(best))
-    return Popularity(
-        shares.astype(np.float32),
-        float(total / weights.sum()),
-        np.array(indptr, np.int64),
-        np.concatenate([np.zeros(0, np.int32), *columns]).astype(np.int32),
-        np.concatenate([np.zeros(0), *values]).astype(np.float32),
+        sales = by_store[first[store] : first[store + 1]]
+        indptr, sold = take(baskets, sales)
+        lines = np.bincount(sold, np.repeat(weights[sales], np.diff(indptr)), items)
+        shelves.append(store_shelf(lines, shares, store_top, blend_lines))
+    return Popularity(shares.astype(np.float32), float(total / weights.sum()), *stacked(shelves))
+
+
+def weights_at(now: float, times: np.ndarray, half_life_days: float) -> np.ndarray:
+    """Float64 weight of each sale by its age at `now` (seconds)."""
+    return 2.0 ** (-np.maximum(now - times, 0.0) / DAY / half_life_days)
+
+
+def store_shelf(lines: np.ndarray, shares: np.ndarray, top: int = 100, blend_lines: float = 100.0):
+    """The items that sell best in a store, and their shares, blended with the whole.
+
+    lines : float64 (items), the store's decayed lines; shares : float64 (items), of the whole
+    """
+    here = np.flatnonzero(lines)
+    score = (lines[here] + blend_lines * shares[here]) / (lines[here].sum() + blend_lines)
+    best = np.argsort(-score, kind="stable")[:top]
+    return here[best], score[best]
+
+
+def stacked(shelves) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Items and shares of each store as csr: indptr, items, shares."""
+    items = [np.zeros(0, np.int32), *(items for items, _ in shelves)]
+    shares = [np.zeros(0), *(shares for _, shares in shelves)]
+    return (
+        np.concatenate(([0], np.cumsum([len(items) for items, _ in shelves]))).astype(np.int64),
+        np.concatenate(items).astype(np.int32),
+        np.concatenate(shares).astype(np.float32),
     )

@@ -40,18 +40,64 @@ class Similarity:
         return len(self.sales), len(self.sales)
 
 
-def basket_weights(sizes, times, size_exponent: float, half_life_months: float) -> np.ndarray:
-    """Float32 weight per sale, scaled so that the lines' mean weight is 1.
+def place_of_now(sales: int) -> int:
+    """Which of so many sales in time order tells the present.
 
-    The newest times count as now: 0.1 % of the sales may lie after it, so that one sale with a
-    wrong date far ahead does not age all others.
+    0.1 % of the sales may lie after it, so that one with a wrong date far ahead does not age all
+    others.
     """
+    return int(0.999 * (sales - 1))
+
+
+def unscaled_weights(sizes, times, now: float, size_exponent: float, half_life_months: float):
+    """Weight per sale by its size and its age at `now` (seconds), float64."""
+    age = np.maximum(now - times, 0.0) / MONTH
+    return np.maximum(sizes, 1.0) ** -size_exponent * 2.0 ** (-age / half_life_months)
+
+
+def basket_weights(sizes, times, size_exponent: float, half_life_months: float) -> np.ndarray:
+    """Float32 weight per sale, scaled so that the lines' mean weight is 1."""
     if not len(times):
         return np.zeros(0, np.float32)
-    now = times[int(0.999 * (len(times) - 1))]
-    age = np.maximum(now - times, 0.0) / MONTH
-    weights = np.maximum(sizes, 1.0) ** -size_exponent * 2.0 ** (-age / half_life_months)
+    now = times[place_of_now(len(times))]
+    weights = unscaled_weights(sizes, times, now, size_exponent, half_life_months)
     return (weights * (sizes.sum() / np.dot(weights, sizes))).astype(np.float32)
+
+
+def numbering(sales: np.ndarray, min_support: int) -> tuple[np.ndarray, np.ndarray]:
+    """Items numbered from rare to common, so that a pair is found once, at its rarer item.
+
+    Parameters
+    ----------
+    sales : int (items), of which those with fewer than `min_support` get no number
+
+    Returns
+    -------
+    kept : int32 (numbers), the item of each number; number : int32 (items), -1 where none
+    """
+    order = np.argsort(sales, kind="stable").astype(np.int32)
+    kept = order[np.searchsorted(sales[order], max(min_support, 1)) :]
+    number = np.full(len(sales), -1, np.int32)
+    number[kept] = np.arange(len(kept), dtype=np.int32)
+    return kept, number
+
+
+def pair_sums(turned, held, min_support: int):
+    """Pairs of the first items with commoner ones that enough sales hold.
+
+    Parameters
+    ----------
+    turned : csr complex64 (rows, sales), of the first items the sales' weight + 1j
+    held : csr complex64 (sales, columns), 1 where a sale holds an item
+
+    Returns
+    -------
+    rows, columns : int32 (pairs), columns > rows; sums : complex64, weight and count
+    """
+    pairs = turned @ held
+    rows = np.repeat(np.arange(turned.shape[0], dtype=np.int32), np.diff(pairs.indptr))
+    often = (pairs.data.imag > min_support - 0.5) & (rows < pairs.indices)
+    return rows[often], pairs.indices[often], pairs.data[often]
 
 
 def fit_similarity(
@@ -80,11 +126,7 @@ def fit_similarity(
     weighted = np.bincount(
         baskets.items, weights=np.repeat(weights, sizes), minlength=items
     )  # n_i (items,)
-    # Numbered from rare to common, and only pairs with a commoner one: half of the work.
-    order = np.argsort(sales, kind="stable").astype(np.int32)
-    kept = order[np.searchsorted(sales[order], max(min_support, 1)) :]
-    number = np.full(items, -1, np.int32)
-    number[kept] = np.arange(len(kept), dtype=np.int32)
+    kept, number = numbering(sales, min_support)
     columns = number[baskets.items]
     used = columns >= 0
     indptr = np.concatenate(([0], np.cumsum(used)))[baskets.indptr]
@@ -99,16 +141,19 @@ def fit_similarity(
 
     def block(bounds: tuple[int, int]):
         first, last = bounds
-        pairs = turned[first:last] @ held[:, first:]  # (last - first, kept - first) csr
-        rows = np.repeat(np.arange(last - first, dtype=np.int32), np.diff(pairs.indptr))
-        often = (pairs.data.imag > min_support - 0.5) & (rows < pairs.indices)
-        return rows[often] + first, pairs.indices[often] + first, pairs.data[often]
+        rows, others, sums = pair_sums(turned[first:last], held[:, first:], min_support)
+        return rows + first, others + first, sums
 
-    found = _Pairs(weighted[kept], item_exponent, shrink, top)
+    found = Pairs(weighted[kept], item_exponent, shrink, top)
     with ThreadPoolExecutor(threads) as pool:
         for part in pool.map(block, _blocks(cost, PRODUCTS_PER_BLOCK)):
             found.add(*part)
-    rows, others, values, counts = found.strongest()
+    return of_pairs(kept, sales, *found.strongest())
+
+
+def of_pairs(kept, sales, rows, others, values, counts) -> Similarity:
+    """The kept neighbours by item code, of directed pairs by number."""
+    items = len(sales)
     # Rows in the order of the item codes; columns are sorted by scipy.
     pairs = sp.csr_matrix(
         (np.arange(len(rows), dtype=np.int32), (kept[rows], kept[others])), shape=(items, items)
@@ -119,8 +164,11 @@ def fit_similarity(
     )
 
 
-class _Pairs:
-    """Pairs that occur together; now and then all but each item's strongest are let go."""
+class Pairs:
+    """Pairs that occur together; now and then all but each item's strongest are let go.
+
+    weighted : float64 (numbers), weighted sales of each item, n_i
+    """
 
     def __init__(self, weighted: np.ndarray, item_exponent: float, shrink: float, top: int):
         self.left = (weighted ** (1 - item_exponent)).astype(np.float32)
@@ -160,9 +208,9 @@ class _Pairs:
         scale *= self.right[targets]
         scale += self.shrink
         values /= scale
-        del targets, scale
+        del scale
         places, indptr = _grouped(sources, len(self.left))
-        places = places[_strongest(indptr, values[places], self.top)]
+        places = places[_strongest(indptr, values[places], targets[places], self.top)]
         return places, sources[places], values[places]
 
     def strongest(self):
@@ -195,11 +243,18 @@ def _blocks(cost: np.ndarray, limit: int) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-def _strongest(indptr: np.ndarray, values: np.ndarray, top: int) -> np.ndarray:
-    """Places of the `top` largest values of each row of a csr, ascending."""
+def _strongest(indptr: np.ndarray, values: np.ndarray, targets: np.ndarray, top: int):
+    """Places of the `top` largest values of each row of a csr, ascending.
+
+    Of equal values those with the lower target.
+    """
     chosen = np.ones(len(values), bool)
     for row in np.flatnonzero(np.diff(indptr) > top):
         first, last = indptr[row], indptr[row + 1]
-        weak = np.argpartition(values[first:last], last - first - top)[: last - first - top]
-        chosen[first + weak] = False
+        here = values[first:last]
+        least = np.partition(here, len(here) - top)[len(here) - top]
+        chosen[first:last] = here > least
+        equal = first + np.flatnonzero(here == least)
+        free = top - np.count_nonzero(chosen[first:last])
+        chosen[equal[np.argsort(targets[equal], kind="stable")[:free]]] = True
     return np.flatnonzero(chosen)
