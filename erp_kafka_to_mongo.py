@@ -361,9 +361,11 @@ def main() -> None:
     settings = Settings.load()
     start_logging("erp_kafka_to_mongo", settings.describe())
     stop = Stop(args.max_messages, args.idle_timeout)
-    admin = kafka.wait_for_kafka(settings.kafka, settings.startup_timeout_seconds)
+    kafka.wait_for_kafka(settings.kafka, settings.startup_timeout_seconds)
     names = [settings.topic_prefix + name for name in contract.TOPICS]
-    kafka.ensure_topics(admin, names, settings.topic_partitions, settings.topic_replication_factor)
+    kafka.ensure_topics(
+        settings.kafka, names, settings.topic_partitions, settings.topic_replication_factor
+    )
     if args.show_dead_letters:
         show(settings)
         return

@@ -37,8 +37,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaException
 
 from config import Settings
 from erp import checkpoint, contract, kafka
@@ -157,7 +156,7 @@ class Job:
     settings: Settings
     stop: Stop
     outbox: Outbox
-    admin: AdminClient
+    reader: Consumer
     stored_before: int  # messages in the tables' topics when the run began
     largest: int  # bytes of a message's key and value
     selection: Selection
@@ -238,15 +237,18 @@ def opened(args: argparse.Namespace, settings: Settings, files: Files) -> Job:
     stop = Stop(idle_timeout=args.idle_timeout)
     admin = kafka.wait_for_kafka(settings.kafka, settings.startup_timeout_seconds)
     topics = [settings.topic_prefix + name for name in contract.TOPICS]
-    kafka.ensure_topics(admin, topics, settings.topic_partitions, settings.topic_replication_factor)
+    kafka.ensure_topics(
+        settings.kafka, topics, settings.topic_partitions, settings.topic_replication_factor
+    )
     largest = kafka.largest_message(admin, topics[: len(contract.TABLES)])
+    reader = kafka.reader(settings.kafka)
     return Job(
         args,
         settings,
         stop,
         Outbox(settings.kafka, **{"message.max.bytes": largest}),
-        admin,
-        kafka.messages_in(admin, topics[: len(contract.TABLES)]),
+        reader,
+        kafka.messages_in(reader, topics[: len(contract.TABLES)]),
         largest - OVERHEAD,
         selection,
         state,
@@ -483,7 +485,7 @@ def missing(job: Job) -> int:
     topics = [job.topic(table) for table in contract.TABLES]
     while True:
         try:
-            stored = kafka.messages_in(job.admin, topics) - job.stored_before
+            stored = kafka.messages_in(job.reader, topics) - job.stored_before
             return max(0, job.outbox.delivered - stored)
         except KafkaException as error:
             if job.out_of_patience():

@@ -86,8 +86,9 @@ def bench(csv_dir: Path, model: Path, backend: Literal["memory", "file"]) -> Ite
     """Kafka and MongoDB with empty topics, the products and nothing else; gone afterwards."""
     paths = {"csv_dir": csv_dir, "model_path": model}
     with services(mongo_backend=backend, **paths) as (stack, settings, scripts):
-        admin = kafka.wait_for_kafka(settings.kafka)
-        kafka.ensure_topics(admin, [settings.topic_prefix + t for t in contract.TOPICS], 3, 1)
+        kafka.wait_for_kafka(settings.kafka)
+        topics = [settings.topic_prefix + name for name in contract.TOPICS]
+        kafka.ensure_topics(settings.kafka, topics, 3, 1)
         with MongoClient(stack.mongo_uri, tz_aware=True) as client:
             database = client[settings.mongo_database]
             _store_products(database, csv_dir)

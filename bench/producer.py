@@ -140,7 +140,7 @@ def with_topics(stack: Stack, send: Any) -> Run:
     options = {"bootstrap.servers": stack.kafka_bootstrap_servers}
     admin = AdminClient(options)
     prefix = f"bench-{uuid.uuid4().hex[:8]}."
-    kafka.ensure_topics(admin, [prefix + SALES_ITEMS.name], PARTITIONS, 1)
+    kafka.ensure_topics(options, [prefix + SALES_ITEMS.name], PARTITIONS, 1)
     try:
         return send(prefix)
     finally:

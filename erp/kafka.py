@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from erp.process import Failure
 
@@ -15,23 +15,39 @@ log = logging.getLogger("erp.kafka")
 Options = Mapping[str, str]
 T = TypeVar("T")
 
+QUERY_TIMEOUT = 10  # s for a question to the brokers
 LAG_TIMEOUT = 2  # s for the brokers to tell committed offsets
 _SILENT = {"log_level": "3"}  # librdkafka: errors and worse
+# What will not pass by waiting, and what to do about it.
+_REFUSALS = {
+    KafkaError._AUTHENTICATION: "refuses this user: check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD"
+    " and KAFKA_SASL_MECHANISM",
+    KafkaError._SSL: "has a certificate that is not trusted, or speaks no TLS: check"
+    " KAFKA_SSL_CA_LOCATION and KAFKA_SECURITY_PROTOCOL",
+}
 
 
 def wait_for_kafka(options: Options, timeout: float = 60) -> AdminClient:
     """An admin client, once the brokers answer.
 
-    Waits up to `timeout` seconds with a word in the log; raises Failure when they stay away.
+    Waits up to `timeout` seconds with a word in the log; raises Failure when they stay away, and
+    at once when they refuse the user or show a certificate that is not trusted.
     """
     address = options["bootstrap.servers"]
-    admin = AdminClient({**options, **_SILENT}, logger=log)
+    refusals: list[KafkaError] = []
+    listening = {"error_cb": refusals.append}
+    # what goes wrong is in `refusals` and in the Failure, not in a line for each try
+    admin = AdminClient({**options, "log_level": "0", **listening}, logger=log)
     deadline = time.monotonic() + timeout
     while True:
         try:
             admin.list_topics(timeout=3)
             return admin
         except KafkaException as error:
+            admin.poll(0)
+            for refusal in refusals:
+                if remedy := _REFUSALS.get(refusal.code()):
+                    raise Failure(f"Kafka at {address} {remedy}") from None
             if time.monotonic() >= deadline:
                 raise Failure(
                     f"Kafka does not answer at {address} ({error.args[0].str()}): start it (make"
@@ -42,24 +58,34 @@ def wait_for_kafka(options: Options, timeout: float = 60) -> AdminClient:
 
 
 def ensure_topics(
-    admin: AdminClient, names: Iterable[str], partitions: int, replication: int
+    options: Options, names: Iterable[str], partitions: int, replication: int
 ) -> None:
     """Create the topics that are missing and wait until all partitions answer.
 
     A broker names itself the leader of a new partition some milliseconds before it acts as one.
-    Those that stand keep their settings. Raises Failure when the brokers refuse or take too long.
+    Those that stand keep their settings and need no right to create. Raises Failure when the
+    brokers refuse or take too long.
     """
-    wanted = [
-        NewTopic(name, num_partitions=partitions, replication_factor=replication) for name in names
+    wanted = list(names)
+    admin = AdminClient({**options, **_SILENT}, logger=log)
+    there = _patiently(lambda: admin.list_topics(timeout=QUERY_TIMEOUT).topics, "list the topics")
+    missing = [
+        NewTopic(name, num_partitions=partitions, replication_factor=replication)
+        for name in wanted
+        if name not in there
     ]
-    for name, future in admin.create_topics(wanted).items():
+    for name, future in (admin.create_topics(missing) if missing else {}).items():
         try:
             future.result()
             log.info("created topic %s with %d partitions", name, partitions)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise Failure(f"cannot create topic {name}: {error.args[0].str()}") from None
-    _patiently(lambda: messages_in(admin, [topic.topic for topic in wanted]), "see the topics")
+    asking = reader(options)
+    try:
+        _patiently(lambda: messages_in(asking, wanted), "see the topics")
+    finally:
+        asking.close()
 
 
 def largest_message(admin: AdminClient, topics: Iterable[str]) -> int:
@@ -73,19 +99,21 @@ def largest_message(admin: AdminClient, topics: Iterable[str]) -> int:
     return _patiently(ask, "read the topics' settings")
 
 
-def messages_in(admin: AdminClient, topics: Iterable[str]) -> int:
+def messages_in(reader: Consumer, topics: Iterable[str]) -> int:
     """How many messages these topics have taken since they were created.
 
     Raises KafkaException when one is not there or the brokers do not answer.
     """
-    known = admin.list_topics(timeout=10).topics
-    ends = {}
+    known = reader.list_topics(timeout=QUERY_TIMEOUT).topics
+    messages = 0
     for topic in topics:
         partitions = known[topic].partitions if topic in known else {}
         if not partitions:
             raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
-        ends |= {TopicPartition(topic, number): OffsetSpec.latest() for number in partitions}
-    return sum(future.result().offset for future in admin.list_offsets(ends).values())
+        for number in partitions:
+            place = TopicPartition(topic, number)
+            messages += reader.get_watermark_offsets(place, timeout=QUERY_TIMEOUT)[1]
+    return messages
 
 
 def _patiently(ask: Callable[[], T], what: str, timeout: float = 30) -> T:
@@ -234,6 +262,13 @@ def consumer(options: Options, group: str, **tuning: Any) -> Consumer:
             **options,
         },
         logger=log,
+    )
+
+
+def reader(options: Options) -> Consumer:
+    """A consumer that joins no group and commits nothing, for questions about topics."""
+    return Consumer(
+        {"group.id": "unused", "enable.auto.commit": False, **_SILENT, **options}, logger=log
     )
 
 

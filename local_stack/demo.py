@@ -26,6 +26,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
 
+from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
 from pymongo import MongoClient
 from pymongo.database import Database
@@ -33,7 +34,7 @@ from rich.console import Console
 from rich.table import Table
 
 from config import Settings
-from erp import contract
+from erp import contract, kafka
 from erp.process import FAILED, USAGE, Failure, UsageError
 from local_stack import lifecycle
 from local_stack.errors import StackError
@@ -67,13 +68,14 @@ class Pipeline:
 
     settings: Settings
     admin: AdminClient
+    reader: Consumer
     database: Database
 
     def messages(self) -> dict[str, int]:
         """Messages in each topic of the contract, by the name of its table."""
         prefix = self.settings.topic_prefix
         counts = dict.fromkeys(contract.TOPICS, 0)
-        for (topic, _), span in read_spans(self.admin, prefix).items():
+        for (topic, _), span in read_spans(self.reader, prefix).items():
             name = topic.removeprefix(prefix)
             if name in counts:
                 counts[name] += span.high - span.low
@@ -188,8 +190,9 @@ def connect(names: dict[str, str]) -> Pipeline:
     """The configured services, some settings changed by name."""
     settings = Settings(**{name.lower(): value for name, value in names.items()})
     client: MongoClient = MongoClient(settings.mongo_uri.get_secret_value(), tz_aware=True)
-    admin = AdminClient(settings.kafka | {"log_level": 0})
-    return Pipeline(settings, admin, client[settings.mongo_database])
+    options = settings.kafka | {"log_level": 0}
+    database = client[settings.mongo_database]
+    return Pipeline(settings, AdminClient(options), kafka.reader(options), database)
 
 
 def choose_names(configured: Pipeline) -> dict[str, str]:
@@ -211,7 +214,7 @@ def choose_names(configured: Pipeline) -> dict[str, str]:
 def empty(pipeline: Pipeline) -> None:
     """Delete the topics, the groups and the database of an earlier demo."""
     pipeline.database.client.drop_database(pipeline.database)
-    topics = {topic for topic, _ in read_spans(pipeline.admin, pipeline.settings.topic_prefix)}
+    topics = {topic for topic, _ in read_spans(pipeline.reader, pipeline.settings.topic_prefix)}
     for deleted in pipeline.admin.delete_topics(list(topics)).values() if topics else ():
         deleted.result(ADMIN_SECONDS)
     prefix = pipeline.settings.consumer_group_prefix

@@ -10,11 +10,12 @@ from confluent_kafka import (
     Message,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+import erp.kafka
 from local_stack.errors import StackError
 
 FIRST_ANSWER_SECONDS = 4  # bound on Kafka's first answer, which comes in no time or never
@@ -44,7 +45,7 @@ def print_topics(kafka: dict[str, str], prefix: str, newest: int) -> None:
     """
     admin = AdminClient(kafka | {"log_level": 0})
     try:
-        spans = read_spans(admin, prefix)
+        spans = read_spans(erp.kafka.reader(kafka | {"log_level": 0}), prefix)
         committed = read_groups(admin, set(spans))
         messages = read_newest(kafka, spans, newest)
     except KafkaException as error:
@@ -62,24 +63,14 @@ def print_topics(kafka: dict[str, str], prefix: str, newest: int) -> None:
         console.print(_message_table(messages))
 
 
-def read_spans(admin: AdminClient, prefix: str) -> dict[Partition, Span]:
+def read_spans(reader: Consumer, prefix: str) -> dict[Partition, Span]:
     """The offsets of every partition of the topics with that prefix, Kafka's own left out."""
-    found = admin.list_topics(timeout=FIRST_ANSWER_SECONDS).topics
+    found = reader.list_topics(timeout=FIRST_ANSWER_SECONDS).topics
     names = [name for name in sorted(found) if name.startswith(prefix) and name[:2] != "__"]
     places = [(name, number) for name in names for number in sorted(found[name].partitions)]
-    low, high = (
-        _offsets(admin, places, spec) for spec in (OffsetSpec.earliest(), OffsetSpec.latest())
-    )
-    return {place: Span(low[place], high[place]) for place in places}
-
-
-def _offsets(admin: AdminClient, places: list[Partition], spec: OffsetSpec) -> dict[Partition, int]:
-    if not places:
-        return {}
-    asked = admin.list_offsets({TopicPartition(*place): spec for place in places})
     return {
-        (partition.topic, partition.partition): answer.result(PATIENCE_SECONDS).offset
-        for partition, answer in asked.items()
+        place: Span(*reader.get_watermark_offsets(TopicPartition(*place), PATIENCE_SECONDS))
+        for place in places
     }
 
 
@@ -111,9 +102,7 @@ def read_newest(
     newest: dict[str, list[Message]] = defaultdict(list)
     if not unread:
         return newest
-    consumer = Consumer(
-        kafka | {"group.id": "unused", "enable.auto.commit": False, "enable.partition.eof": True}
-    )
+    consumer = erp.kafka.reader(kafka | {"enable.partition.eof": True})
     try:
         consumer.assign([TopicPartition(*place, starts[place]) for place in unread])
         while unread:

@@ -103,7 +103,7 @@ def test_the_connector_reads_the_topics_of_any_prefix():
 def send_all(settings):
     """Every row, then tombstones and rows that follow them; the number of messages."""
     topics = [settings.topic_prefix + name for name in (*contract.TOPICS, DEAD_LETTERS)]
-    kafka.ensure_topics(kafka.wait_for_kafka(settings.kafka), topics, 3, 1)
+    kafka.ensure_topics(settings.kafka, topics, 3, 1)
     outbox = Outbox(settings.kafka)
     rows = {
         contract.PRODUCTS: PRODUCTS,

@@ -38,9 +38,8 @@ class Shop:
     PARTITIONS = 6
 
     def __init__(self, settings, run_script):
-        admin = kafka.wait_for_kafka(settings.kafka)
         topics = [settings.topic_prefix + name for name in contract.TOPICS]
-        kafka.ensure_topics(admin, topics, self.PARTITIONS, 1)
+        kafka.ensure_topics(settings.kafka, topics, self.PARTITIONS, 1)
         self.prefix, self.run_script = settings.topic_prefix, run_script
         self.outbox = Outbox(settings.kafka)
         self.unread = self.sent = 0

@@ -367,7 +367,7 @@ def test_messages_that_the_topics_do_not_count_are_undelivered(
     wait_for_rows("products")
     admin, topic = AdminClient(settings.kafka), settings.topic_prefix + "products"
     admin.delete_topics([topic])[topic].result(30)
-    kafka.ensure_topics(admin, [topic], 3, 1)
+    kafka.ensure_topics(settings.kafka, [topic], 3, 1)
     assert 1 == running.wait()
     assert json.loads(running.stdout)["undelivered"] > 0
     produce("--tables", "products")

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import streamlit as st
-from confluent_kafka.admin import AdminClient
 from pymongo.database import Database
 from streamlit.testing.v1 import AppTest
 
@@ -33,7 +32,7 @@ def app(run_script: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
 def answered(settings: Settings) -> None:
     """Ten recommendations in Kafka."""
     topic = f"{settings.topic_prefix}recommendations"
-    ensure_topics(AdminClient(settings.kafka), [topic], 3, 1)
+    ensure_topics(settings.kafka, [topic], 3, 1)
     outbox = Outbox(settings.kafka)
     outbox.send(topic, [message(recommendation(n)) for n in range(10)])
     assert 0 == outbox.flush(30)

@@ -34,9 +34,8 @@ class Shop:
     def __init__(self, settings, database, scripts):
         self.settings, self.database, self.scripts = settings, database, scripts
         self.prefix = settings.topic_prefix
-        admin = kafka.wait_for_kafka(settings.kafka)
         topics = [self.prefix + name for name in (SALES.name, RECOMMENDATIONS, DEAD_LETTER)]
-        kafka.ensure_topics(admin, topics, 3, 1)
+        kafka.ensure_topics(settings.kafka, topics, 3, 1)
         self.outbox = kafka.Outbox(settings.kafka)
         database[PRODUCTS.name].insert_many(
             [

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from erp import kafka
-from erp.process import Failure
 from erp.service.offsets import Offsets
 
 log = logging.getLogger("erp.source")
@@ -64,7 +63,7 @@ class Source:
         known = self._consumer.list_topics(self._topic, timeout=KAFKA_TIMEOUT).topics[self._topic]
         partitions = [TopicPartition(self._topic, number) for number in known.partitions]
         ends = [
-            TopicPartition(self._topic, each.partition, self._watermarks(each.partition, False)[1])
+            TopicPartition(self._topic, each.partition, self._end(each.partition))
             for each in self._consumer.committed(partitions, timeout=KAFKA_TIMEOUT)
             if each.offset == NO_OFFSET
         ]
@@ -116,13 +115,8 @@ class Source:
 
     def lag(self) -> dict[int, int]:
         """Messages of each partition that are neither read nor committed yet, as last heard."""
-        behind = {}
-        own = [TopicPartition(self._topic, number) for number in sorted(self._partitions)]
-        for each in self._consumer.position(own) if own else ():
-            low, high = self._watermarks(each.partition, True)
-            if high >= 0:
-                behind[each.partition] = max(0, high - max(each.offset, low))
-        return behind
+        own = [(self._topic, number) for number in self._partitions]
+        return {number: behind for (_, number), behind in kafka.lag(self._consumer, own).items()}
 
     def close(self) -> None:
         """Commit and leave the group, so that the others take over at once."""
@@ -132,16 +126,11 @@ class Source:
         admitted = []
         for message in messages:
             if (error := message.error()) is not None:
-                self._complain(error)
+                kafka.complain(error)
             elif message.partition() in self._partitions:
                 self._offsets.read(message.partition(), message.offset(), hold=True)
                 admitted.append(message)
         return admitted
-
-    def _complain(self, error: KafkaError) -> None:
-        if error.fatal():
-            raise Failure(f"Kafka: {error.str()}")
-        log.warning("Kafka: %s", error.str())
 
     def _pause(self, wanted: bool) -> None:
         if wanted != self._paused:
@@ -195,6 +184,6 @@ class Source:
         log.info("partitions %s left, now %s", sorted(leaving), sorted(self._partitions))
         self._lost(leaving)
 
-    def _watermarks(self, partition: int, cached: bool) -> tuple[int, int]:
-        where = TopicPartition(self._topic, partition)
-        return self._consumer.get_watermark_offsets(where, timeout=KAFKA_TIMEOUT, cached=cached)
+    def _end(self, partition: int) -> int:
+        place = TopicPartition(self._topic, partition)
+        return self._consumer.get_watermark_offsets(place, timeout=KAFKA_TIMEOUT)[1]

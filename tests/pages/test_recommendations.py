@@ -24,7 +24,7 @@ def send(page_settings):
     """Publish recommendations as the service does."""
     topic = f"{page_settings.topic_prefix}recommendations"
     admin = AdminClient(page_settings.kafka)
-    ensure_topics(admin, [topic], 3, 1)
+    ensure_topics(page_settings.kafka, [topic], 3, 1)
 
     def sending(*made):
         outbox = Outbox(page_settings.kafka)

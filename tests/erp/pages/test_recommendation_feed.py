@@ -29,7 +29,7 @@ def hurry(monkeypatch):
 def topic(settings):
     """The test's own topic of recommendations, with three partitions."""
     name = f"{settings.topic_prefix}recommendations"
-    ensure_topics(AdminClient(settings.kafka), [name], 3, 1)
+    ensure_topics(settings.kafka, [name], 3, 1)
     return name
 
 
@@ -244,7 +244,7 @@ def test_a_topic_that_is_made_again_is_read_from_its_beginning(feed, send, setti
     admin = AdminClient(settings.kafka)
     admin.delete_topics([topic])[topic].result(PATIENCE)
     until(running, lambda state: state.source != "kafka")
-    ensure_topics(admin, [topic], 1, 1)
+    ensure_topics(settings.kafka, [topic], 1, 1)
     send(recommendation(100))
     state = until(running, lambda state: state.recommendations)
     assert ["s100"] == sale_ids(state)

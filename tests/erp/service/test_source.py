@@ -5,7 +5,7 @@ import time
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from erp.kafka import Outbox, ensure_topics, wait_for_kafka
+from erp.kafka import Outbox, ensure_topics
 from erp.service.source import Source
 
 PATIENCE = 30  # s
@@ -15,7 +15,7 @@ PATIENCE = 30  # s
 def topic(settings):
     """A topic of two partitions."""
     name = settings.topic_prefix + "sales"
-    ensure_topics(wait_for_kafka(settings.kafka), [name], partitions=2, replication=1)
+    ensure_topics(settings.kafka, [name], partitions=2, replication=1)
     return name
 
 
