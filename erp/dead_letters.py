@@ -7,7 +7,7 @@ the end of the topic with its new reason.
 
 import logging
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 from typing import NamedTuple
 
@@ -22,7 +22,6 @@ log = logging.getLogger("erp.dead_letters")
 LARGEST = 2_000_000  # bytes; the headers come on top of a message that may have the usual 1 MiB
 REASON_LENGTH = 500  # characters
 QUERY_TIMEOUT = 10  # s for a question to the brokers
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class DeadLetter(NamedTuple):
@@ -67,13 +66,12 @@ def send(
     outbox: Outbox, topic: str, message: Message, error_class: str, reason: str, *, stage: str
 ) -> None:
     """Put a message aside, bytes untouched; flush the outbox before its offset is committed."""
-    moment = EPOCH + timedelta(milliseconds=message.timestamp()[1])
     letter = DeadLetter(
         stage=stage,
         topic=message.topic(),
         partition=message.partition(),
         offset=message.offset(),
-        timestamp=moment,
+        timestamp=kafka.timestamp(message),
         error_class=error_class,
         reason=reason,
         time=datetime.now(UTC),

@@ -3,6 +3,8 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -17,6 +19,7 @@ T = TypeVar("T")
 
 QUERY_TIMEOUT = 10  # s for a question to the brokers
 LAG_TIMEOUT = 2  # s for the brokers to tell committed offsets
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SILENT = {"log_level": "3"}  # librdkafka: errors and worse
 # What will not pass by waiting, and what to do about it.
 _REFUSALS = {
@@ -275,6 +278,16 @@ def reader(options: Options) -> Consumer:
 def position(message: Message) -> str:
     """Where a message stands, `topic[partition]@offset`, for a log line."""
     return f"{message.topic()}[{message.partition()}]@{message.offset()}"
+
+
+def timestamp(message: Message) -> datetime:
+    """When a message was sent, or appended if its topic says so: UTC, to the millisecond."""
+    return _moment(message.timestamp()[1])
+
+
+@lru_cache(maxsize=1024)  # messages that were sent together share their millisecond
+def _moment(milliseconds: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def complain(error: KafkaError) -> None:

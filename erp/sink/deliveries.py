@@ -1,15 +1,11 @@
 """A message of one of the four tables, read as what it asks MongoDB to do."""
 
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-
 import msgspec
 from confluent_kafka import Message
 
+from erp import kafka
 from erp.contract import TABLES, Table, document
 from erp.sink.store import Origin, Write
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class BadMessageError(ValueError):
@@ -58,13 +54,8 @@ class Reader:
 
 def origin_of(message: Message) -> Origin:
     """Where a message of Kafka stands."""
-    moment = _moment(message.timestamp()[1])
+    moment = kafka.timestamp(message)
     return Origin(message.topic(), message.partition(), message.offset(), moment)
-
-
-@lru_cache(maxsize=1024)  # messages that were sent together share their millisecond
-def _moment(milliseconds: int) -> datetime:
-    return EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def _text(key: bytes | None) -> str:
