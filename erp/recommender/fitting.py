@@ -67,7 +67,7 @@ def fit_baskets(
         heads=heads,
         history=fit_history(baskets, settings.personal_halflife_days),
         trained_sales=np.sort(sampling.keys_of(baskets.sale_ids[-HASHES_KEPT:])),
-        facts=_facts(baskets),
+        facts=facts_of(baskets.times[[0, -1]] if len(baskets) else [], baskets.counts),
         catalogue=catalogue,
     )
 
@@ -96,18 +96,23 @@ def popular(counts: Mapping[str, float], catalogue: Catalogue | None = None) -> 
         heads=learning.Heads(),
         history=fit_history(empty, settings.personal_halflife_days),
         trained_sales=np.zeros(0, np.uint64),
-        facts=_facts(empty),
+        facts=facts_of([], empty.counts),
         catalogue=catalogue or Catalogue(),
     )
 
 
-def _facts(baskets) -> dict:
-    """What is said about a model beside its parts."""
+def facts_of(window, counts: Mapping[str, int]) -> dict:
+    """What is said about a model beside its parts.
+
+    Parameters
+    ----------
+    window : seconds of the first and the last sale; empty where there are none
+    """
     return {
-        "algo": "item-cooccurrence" if len(baskets) else "popularity",
+        "algo": "item-cooccurrence" if len(window) else "popularity",
         "trained_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "window": [_iso(baskets.times[0]), _iso(baskets.times[-1])] if len(baskets) else [],
-        "counts": {key: int(value) for key, value in baskets.counts.items()},
+        "window": [_iso(moment) for moment in window],
+        "counts": {key: int(value) for key, value in counts.items()},
         "metrics": {},
     }
 

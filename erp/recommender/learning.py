@@ -113,6 +113,11 @@ def learn(
     )
 
 
+def draws(keys: np.ndarray, purpose: str, seed: int) -> np.ndarray:
+    """A number in [0, 1) for each key of a sale, another one for each purpose and seed."""
+    return uniform(keys, len(PURPOSES) * seed + PURPOSES.index(purpose))
+
+
 def no_history(rows: int) -> habits.HistoryRows:
     return habits.HistoryRows(
         np.zeros(rows + 1, np.int64),
@@ -154,8 +159,7 @@ class _Laboratory:
 
     def draws(self, sales: np.ndarray, purpose: str) -> np.ndarray:
         """A number in [0, 1) for each of these sales of the slice, by its id."""
-        number = len(PURPOSES) * self.settings.seed + PURPOSES.index(purpose)
-        return uniform(self.keys[sales - self.start], number)
+        return draws(self.keys[sales - self.start], purpose, self.settings.seed)
 
     def drawn(self, sales: np.ndarray, purpose: str) -> np.ndarray:
         """The same sales in an order by their ids."""

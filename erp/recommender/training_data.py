@@ -302,7 +302,7 @@ def _parse_times(column, timezone: str):
     return pa.chunked_array([pa.array(values, pa.timestamp("us", "UTC"))])
 
 
-def _numbers(column: pa.ChunkedArray) -> np.ndarray:
+def numbers(column: pa.ChunkedArray) -> np.ndarray:
     """Float64, NaN where absent, infinite where it is no number."""
     codes, texts = encode(column)
     parsed = np.array([_number(text) for text in texts.to_pylist()] + [np.nan])
@@ -338,18 +338,18 @@ def _assemble(lines: pa.Table, headers: pa.Table, timezone: str) -> Baskets:
     line_sale = to_sale[line_codes]  # (lines,) place in time order, -1 without a header
 
     quantity = (
-        _numbers(lines["quantity"])
+        numbers(lines["quantity"])
         if "quantity" in lines.column_names
         else np.full(len(line_codes), np.nan)
     )
-    bought = np.isnan(quantity) | (np.isfinite(quantity) & (quantity > 0))
     valid = (line_codes >= 0) & (item_codes >= 0)
+    bought, returned, invalid = judged(valid, quantity)
     use = bought & valid & (line_sale >= 0)
     counts = {
         "lines_read": len(line_codes),
-        "lines_returned": int((quantity < 0).sum()),
+        "lines_returned": int(returned.sum()),
         "lines_without_sale": int((valid & (line_sale < 0)).sum()),
-        "lines_invalid": int((~valid | np.isposinf(quantity) | (quantity == 0)).sum()),
+        "lines_invalid": int(invalid.sum()),
         "sales_read": len(sale_codes),
         "sales_without_time": int((~usable).sum()),
         "rows_ragged": 0,
@@ -374,6 +374,18 @@ def _assemble(lines: pa.Table, headers: pa.Table, timezone: str) -> Baskets:
         stores[ordered],
         counts,
     )
+
+
+def judged(valid: np.ndarray, quantity: np.ndarray):
+    """Which lines are bought, which are returns and which are invalid, each bool (lines).
+
+    Parameters
+    ----------
+    valid : bool (lines), sale and product are named
+    quantity : float64 (lines), NaN where absent, infinite where it is no number
+    """
+    bought = np.isnan(quantity) | (np.isfinite(quantity) & (quantity > 0))
+    return bought, quantity < 0, ~valid | np.isposinf(quantity) | (quantity == 0)
 
 
 def _by_time(times: np.ndarray, ids: pa.Array) -> np.ndarray:
