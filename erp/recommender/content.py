@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 
-from erp.recommender import artefact, learning, ranking
+from erp.recommender import artefact, learning, logistic
 from erp.recommender.catalogue import Catalogue
 from erp.recommender.history import History
 from erp.recommender.popularity import Popularity
@@ -72,7 +72,7 @@ def parts_of(content: Mapping) -> dict:
         "sold": Popularity(**content["popularity"]),
         "heads": learning.Heads(
             **{
-                name: None if head is None else ranking.Weights(**head)
+                name: None if head is None else logistic.Weights(**head)
                 for name, head in content["heads"].items()
             }
         ),

@@ -10,8 +10,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numba
 import numpy as np
-import scipy.sparse as sp
 
 DAY = 86400.0  # seconds
 SCALES = (0.25, 1.0, 4.0)  # of the half-life
@@ -39,6 +39,16 @@ class HistoryRows:
         return HistoryRows(indptr, self.items[pairs], self.frequencies[pairs], self.baskets[rows])
 
 
+def no_history(rows: int) -> HistoryRows:
+    """So many customers of whom nothing is known."""
+    return HistoryRows(
+        np.zeros(rows + 1, np.int64),
+        np.zeros(0, np.int32),
+        np.zeros((0, len(SCALES)), np.float32),
+        np.zeros(rows, np.float32),
+    )
+
+
 def rows_before(baskets, sales: np.ndarray, half_life_days: float) -> HistoryRows:
     """For each of the given sales, its customer's frequencies just before it.
 
@@ -56,25 +66,70 @@ def rows_before(baskets, sales: np.ndarray, half_life_days: float) -> HistoryRow
     indptr = np.concatenate(([0], np.cumsum(lengths)))
     earlier = order[np.repeat(start - indptr[:-1], lengths) + np.arange(indptr[-1])]
     age = (np.repeat(baskets.times[sales], lengths) - baskets.times[earlier]) / DAY
-    held = sp.csr_matrix(
-        (np.ones(len(baskets.items), np.float32), baskets.items, baskets.indptr),
-        shape=(len(baskets), len(baskets.item_ids)),
-    )
-    frequencies, total = [], None
-    for scale in SCALES:
-        weight = 2.0 ** (-np.minimum(age / (half_life_days * scale), FARTHEST / 2))
-        weight = weight.astype(np.float32)
-        decay = sp.csr_matrix((weight, earlier, indptr), shape=(len(sales), len(baskets)))
-        total = np.asarray(decay.sum(axis=1)).ravel()
-        sums = decay @ held
-        sums.sort_indices()
-        frequencies.append(sums.data / np.repeat(total + 1.0, np.diff(sums.indptr)))
+    pairs, items, sums, totals = _decayed(baskets, indptr, earlier, age, half_life_days)
+    frequencies = sums / np.repeat(totals + 1, np.diff(pairs), axis=0)
     return HistoryRows(
-        sums.indptr.astype(np.int64),
-        sums.indices,
-        np.stack(frequencies, axis=1).astype(np.float32),
-        total.astype(np.float32),
+        pairs, items, frequencies.astype(np.float32), totals[:, -1].astype(np.float32)
     )
+
+
+def _decayed(baskets, indptr, sales, age, half_life_days: float):
+    """Decayed sums of the products in groups of sales, at each of the SCALES.
+
+    Parameters
+    ----------
+    indptr, sales : csr, the sales (places in `baskets`) of each group; age : of each, in days
+
+    Returns
+    -------
+    indptr, items : csr by group, items ascending; sums : float64 (pairs, 3);
+    totals : float64 (groups, 3), decayed sales
+    """
+    half_lives = half_life_days * np.array(SCALES)
+    weights = 2.0 ** -np.minimum(age[:, None] / half_lives, FARTHEST / 2)  # (sales, 3)
+    totals = np.zeros((len(indptr) - 1, len(SCALES)))
+    pairs = np.zeros(len(indptr), np.int64)
+    held = (baskets.indptr, baskets.items, len(baskets.item_ids))
+    _count(indptr, sales, *held, pairs)
+    np.cumsum(pairs, out=pairs)
+    items, sums = np.empty(pairs[-1], np.int32), np.zeros((pairs[-1], len(SCALES)))
+    _add_up(indptr, sales, weights, *held, pairs, items, sums, totals)
+    return pairs, items, sums, totals
+
+
+@numba.njit(nogil=True, cache=True)
+def _count(indptr, sales, held_indptr, held, products, pairs):
+    """The number of distinct products of each group, in pairs[1:]."""
+    last = np.full(products, -1, np.int64)
+    for group in range(len(indptr) - 1):
+        for place in range(indptr[group], indptr[group + 1]):
+            for at in range(held_indptr[sales[place]], held_indptr[sales[place] + 1]):
+                if last[held[at]] != group:
+                    last[held[at]] = group
+                    pairs[group + 1] += 1
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_up(indptr, sales, weights, held_indptr, held, products, pairs, items, sums, totals):
+    """Fill in items, ascending within a group, their sums and the totals."""
+    seen = np.full(products, -1, np.int64)
+    for group in range(len(indptr) - 1):
+        first, found = pairs[group], pairs[group]
+        for place in range(indptr[group], indptr[group + 1]):
+            for at in range(held_indptr[sales[place]], held_indptr[sales[place] + 1]):
+                if seen[held[at]] < first:
+                    seen[held[at]] = first
+                    items[found] = held[at]
+                    found += 1
+        items[first:found] = np.sort(items[first:found])
+        for at in range(first, found):
+            seen[items[at]] = at
+        for place in range(indptr[group], indptr[group + 1]):
+            for scale in range(totals.shape[1]):
+                totals[group, scale] += weights[place, scale]
+            for at in range(held_indptr[sales[place]], held_indptr[sales[place] + 1]):
+                for scale in range(totals.shape[1]):
+                    sums[seen[held[at]], scale] += weights[place, scale]
 
 
 class History:
@@ -166,33 +221,21 @@ def fit_history(
     present, rows = np.unique(baskets.customers[known], return_inverse=True)
     order = np.argsort(rows, kind="stable")
     indptr = np.searchsorted(rows[order], np.arange(len(present) + 1))
-    held = sp.csr_matrix(
-        (np.ones(len(baskets.items), np.float32), baskets.items, baskets.indptr),
-        shape=(len(baskets), len(baskets.item_ids)),
-    )
     age = (origin - baskets.times[known[order]]) / DAY
-    layers, totals = [], []
-    for scale in SCALES:
-        weight = 2.0 ** -np.minimum(age / (half_life_days * scale), FARTHEST / 2)
-        decay = sp.csr_matrix(
-            (weight.astype(np.float32), known[order], indptr), shape=(len(present), len(baskets))
-        )
-        sums = decay @ held
-        sums.sort_indices()
-        layers.append(sums.data)
-        totals.append(np.asarray(decay.sum(axis=1)).ravel())
-    sums_of = np.stack(layers, axis=1)
-    row_of = np.repeat(np.arange(len(present)), np.diff(sums.indptr))
-    heavy = np.lexsort((-sums_of.sum(axis=1), row_of))
-    rank = np.arange(len(heavy)) - sums.indptr[row_of[heavy]]
-    kept = np.sort(heavy[rank < items_kept])
+    pairs, items, sums, totals = _decayed(baskets, indptr, known[order], age, half_life_days)
+    row_of = np.repeat(np.arange(len(present)), np.diff(pairs))
+    kept = np.arange(len(items))
+    if np.diff(pairs).max(initial=0) > items_kept:
+        heavy = np.lexsort((-sums.sum(axis=1), row_of))
+        rank = np.arange(len(heavy)) - pairs[row_of[heavy]]
+        kept = np.sort(heavy[rank < items_kept])
     counts = np.bincount(row_of[kept], minlength=len(present))
     return History(
         half_life_days,
         origin,
         {baskets.customer_ids[code]: row for row, code in enumerate(present)},
         np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
-        sums.indices[kept].astype(np.int32),
-        sums_of[kept].astype(np.float32),
-        np.stack(totals, axis=1).astype(np.float32).reshape(len(present), len(SCALES)),
+        items[kept],
+        sums[kept].astype(np.float32),
+        totals.astype(np.float32),
     )

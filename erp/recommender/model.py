@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from erp.recommender import answers, artefact, content, learning, ranking, training_data
+from erp.recommender import answers, artefact, content, learning, training_data
+from erp.recommender.candidates import Candidates, item_facts
 from erp.recommender.catalogue import Catalogue
 from erp.recommender.history import History, HistoryRows
 from erp.recommender.kernel import Kernel
@@ -72,8 +73,8 @@ class Model:
         self.item_categories = item_categories  # as it was trained
         self._index = {key: code for code, key in enumerate(item_ids)}
         self._stores = {key: code for code, key in enumerate(store_ids)}
-        facts_of_items = ranking.item_facts(sold.shares, similarity.sales, item_categories)
-        self._kernel = Kernel(similarity, facts_of_items, heads)
+        facts_of_items = item_facts(sold.shares, similarity.sales, item_categories)
+        self._kernel = Kernel(Candidates(similarity, facts_of_items), heads)
         self._popular_chance = answers.PopularChances(heads, sold.per_sale)
         self._observed: OrderedDict[str, tuple[str | None, np.ndarray, float]] = OrderedDict()
         self._lock = threading.RLock()

@@ -109,3 +109,15 @@ def next_sales(baskets) -> np.ndarray:
     same &= baskets.customers[order[1:]] >= 0
     following[order[:-1][same]] = order[1:][same]
     return following
+
+
+def holds(indptr, items, queries: np.ndarray) -> np.ndarray:
+    """Bool (rows, k): whether each query is in its row of a csr, ascending within a row."""
+    if not len(items):
+        return np.zeros(queries.shape, bool)
+    span = np.int64(1) << 32
+    row_of = np.repeat(np.arange(len(indptr) - 1, dtype=np.int64), np.diff(indptr))
+    keys = row_of * span + items
+    wanted = np.arange(len(queries), dtype=np.int64)[:, None] * span + queries
+    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return keys[places] == wanted

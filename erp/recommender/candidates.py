@@ -1,0 +1,299 @@
+"""From a basket to candidates and what is known of each, as compiled code: microseconds a basket.
+
+Candidates are the products with the largest B / sqrt(n) + P, where B sums the similarities of the
+basket's n products to the candidate and P is the customer's own decayed frequency. Learning and
+answering both look here. numba compiles it at the first call and keeps the result beside this file.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+FEATURES = (
+    "similarity",
+    "place",
+    "basket_size",
+    "popularity",
+    "trend",
+    "same_category",
+    "score",
+    "frequency",
+    "frequency_short",
+    "frequency_long",
+    "habit",
+    "category_frequency",
+)
+BASKET_FEATURES = 7  # the first ones need no customer
+WIDTH = len(FEATURES)
+
+
+@dataclass(frozen=True)
+class ItemFacts:
+    """What the features know of an item: float32 or int32 (items).
+
+    popularity and trend are logarithms of the decayed share and of its ratio to the plain share;
+    category is a code, 0 where unknown; categories is the number of codes.
+    """
+
+    popularity: np.ndarray
+    trend: np.ndarray
+    category: np.ndarray
+    categories: int
+
+
+def item_facts(shares: np.ndarray, sales: np.ndarray, categories: list[str | None], most=2000):
+    """Facts of decayed shares, plain sales counts and category names, by item.
+
+    Only the `most` best-selling categories are told apart: the features hold a number per basket
+    and category.
+    """
+    plain = sales / max(sales.sum(), 1)
+    popularity = np.log(shares + 1e-6)
+    volume: dict[str, float] = {}
+    for name, count in zip(categories, sales.tolist(), strict=True):
+        if name is not None:
+            volume[name] = volume.get(name, 0) + count
+    code = {
+        name: place + 1
+        for place, name in enumerate(sorted(volume, key=lambda key: (-volume[key], key))[:most])
+    }
+    return ItemFacts(
+        popularity.astype(np.float32),
+        (popularity - np.log(plain + 1e-6)).astype(np.float32),
+        np.array([code.get(name, 0) for name in categories], np.int32),
+        len(code) + 1,
+    )
+
+
+class Found(NamedTuple):
+    """Candidates of some baskets, best first.
+
+    codes : int32 (rows, many), -1 where there are fewer
+    scores : float32 (rows, many), B / sqrt(n) + P
+    own : bool (rows, many), the customer bought it before
+    values : float32 (rows, many, FEATURES)
+    """
+
+    codes: np.ndarray
+    scores: np.ndarray
+    own: np.ndarray
+    values: np.ndarray
+
+
+class Candidates:
+    """The arrays of a model in the form that the compiled code reads.
+
+    Parameters
+    ----------
+    similarity : Similarity; facts : ItemFacts
+    """
+
+    def __init__(self, similarity, facts: ItemFacts):
+        self.items, self.categories = len(similarity.sales), facts.categories
+        self.pairs = (
+            similarity.indptr,
+            similarity.indices,
+            similarity.values,
+            similarity.support,
+        )
+        self.facts = (facts.popularity, facts.trend, facts.category)
+        self._local = threading.local()
+
+    def scratch(self):
+        """Work space of this thread, as clean as the compiled code leaves it."""
+        held = getattr(self._local, "held", None)
+        if held is None:
+            held = self._local.held = (
+                np.zeros(self.items, np.float32),  # sums of similarities
+                np.full(self.items, -1, np.int64),  # place in the history
+                np.zeros(self.items, np.int8),  # 1 touched, 2 in the basket
+                np.zeros(self.items, np.int32),  # what was touched
+                np.zeros((2, self.categories), np.float32),  # basket and history by category
+            )
+        return held
+
+    def find(self, baskets, history, active: np.ndarray, many: int) -> Found:
+        """The `many` best candidates of each basket.
+
+        Parameters
+        ----------
+        baskets : (indptr int64, items int32), csr of item codes
+        history : HistoryRows; active : bool (items)
+        """
+        rows = len(baskets[0]) - 1
+        found = Found(*room(rows, many))
+        _find_all(
+            *baskets, history.indptr, history.items, history.frequencies, history.baskets,
+            self.pairs, self.facts, active, self.scratch(), many, tuple(found),
+        )  # fmt: skip
+        return found
+
+
+def room(rows: int, many: int) -> tuple[np.ndarray, ...]:
+    """Codes, scores, own and values of no candidates yet."""
+    return (
+        np.full((rows, many), -1, np.int32),
+        np.zeros((rows, many), np.float32),
+        np.zeros((rows, many), np.bool_),
+        np.zeros((rows, many, WIDTH), np.float32),
+    )
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _find_all(
+    indptr, items, h_indptr, h_items, h_frequencies, h_baskets, pairs, facts, active, scratch,
+    many, out,
+):  # fmt: skip
+    codes, scores, own, values = out
+    history = (h_indptr, h_items, h_frequencies, h_baskets)
+    for row in range(len(indptr) - 1):
+        basket = items[indptr[row] : indptr[row + 1]]
+        to = (codes[row], scores[row], own[row], values[row])
+        find(row, basket, history, pairs, facts, active, scratch, many, to)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def find(row, basket, history, pairs, facts, active, scratch, many, out):
+    """Write the candidates of one basket to `out`, best first; returns how many there are.
+
+    row : of the history; scratch is left as it was; out : one row of a Found
+    """
+    h_indptr, h_items, h_frequencies, h_baskets = history
+    category = facts[2]
+    sums, habit, marks, touched, by_category = scratch
+    first, last = h_indptr[row], h_indptr[row + 1]
+    for item in basket:
+        marks[item] = 2
+        by_category[0, category[item]] += 1
+    count = _from_basket(basket, pairs, active, sums, marks, touched)
+    for at in range(first, last):
+        other = h_items[at]
+        by_category[1, category[other]] += h_frequencies[at, 1]
+        habit[other] = at
+        if marks[other] == 0 and active[other] and h_frequencies[at, 1] > 0:
+            marks[other] = 1
+            touched[count] = other
+            count += 1
+    by_category[:, 0] = 0
+    scores = np.empty(count, np.float32)
+    root = np.float32(np.sqrt(max(len(basket), 1)))
+    for place in range(count):
+        item = touched[place]
+        scores[place] = sums[item] / root
+        if habit[item] >= 0:
+            scores[place] += h_frequencies[habit[item], 1]
+    best = _best(scores, touched, count, many)
+    for place in range(len(best)):
+        item = touched[best[place]]
+        out[0][place] = item
+        out[1][place] = scores[best[place]]
+        out[2][place] = habit[item] >= 0
+    _features(len(best), len(basket), h_frequencies, h_baskets[row], facts, scratch, out)
+    for place in range(count):
+        sums[touched[place]] = 0
+        marks[touched[place]] = 0
+    for item in basket:
+        marks[item] = 0
+        by_category[0, category[item]] = 0
+    for at in range(first, last):
+        habit[h_items[at]] = -1
+        by_category[1, category[h_items[at]]] = 0
+    return len(best)
+
+
+@numba.njit(nogil=True, cache=True)
+def _from_basket(basket, pairs, active, sums, marks, touched):
+    """Sum up the similarities to what is not in the basket; returns how many were touched."""
+    indptr, indices, similarities, _ = pairs
+    count = 0
+    for item in basket:
+        for at in range(indptr[item], indptr[item + 1]):
+            other = indices[at]
+            if marks[other] == 0 and active[other]:
+                marks[other] = 1
+                touched[count] = other
+                count += 1
+            if marks[other] == 1:
+                sums[other] += similarities[at]
+    return count
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _features(found, size, frequencies, baskets, facts, scratch, out):
+    """Fill in the FEATURES of the first `found` candidates, in that order."""
+    popularity, trend, category = facts
+    sums, habit, _, _, by_category = scratch
+    codes, scores, _, values = out
+    size = max(size, 1)
+    for place in range(found):
+        item = codes[place]
+        at = habit[item]
+        part = sums[item] if sums[item] >= 1e-5 else np.float32(0)
+        values[place, 0] = np.log(part / size + 1e-3)
+        values[place, 1] = np.log(place + 1)
+        values[place, 2] = np.log(size)
+        values[place, 3] = popularity[item]
+        values[place, 4] = trend[item]
+        values[place, 5] = np.log(1 + by_category[0, category[item]])
+        values[place, 6] = np.log(scores[place] + 1e-3)
+        values[place, 7] = np.log((frequencies[at, 1] if at >= 0 else 0) + 3e-3)
+        values[place, 8] = np.log((frequencies[at, 0] if at >= 0 else 0) + 3e-3)
+        values[place, 9] = np.log((frequencies[at, 2] if at >= 0 else 0) + 3e-3)
+        values[place, 10] = np.log(1 + baskets)
+        values[place, 11] = np.log(by_category[1, category[item]] + 1e-2)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _best(scores, codes, found, many):
+    """The `many` best of the first `found` scores, best first; ties to the lower code."""
+    kept = min(found, many)
+    heap = np.empty(kept, np.int64)  # places; the worst on top
+    size = 0
+    for place in range(found):
+        if size < kept:
+            at = size
+            size += 1
+            while at > 0:
+                parent = (at - 1) // 2
+                if not _worse(scores, codes, place, heap[parent]):
+                    break
+                heap[at] = heap[parent]
+                at = parent
+            heap[at] = place
+        elif _worse(scores, codes, heap[0], place):
+            _sift(heap, size, place, scores, codes)
+    ordered = np.empty(kept, np.int64)
+    while size > 0:
+        size -= 1
+        ordered[size] = heap[0]
+        _sift(heap, size, heap[size], scores, codes)
+    return ordered
+
+
+@numba.njit(nogil=True, cache=True)
+def _worse(scores, codes, one, other):
+    if scores[one] != scores[other]:
+        return scores[one] < scores[other]
+    return codes[one] > codes[other]
+
+
+@numba.njit(nogil=True, cache=True)
+def _sift(heap, size, place, scores, codes):
+    """Put `place` on top of the heap and let it sink."""
+    at = 0
+    while True:
+        child = 2 * at + 1
+        if child >= size:
+            break
+        if child + 1 < size and _worse(scores, codes, heap[child + 1], heap[child]):
+            child += 1
+        if not _worse(scores, codes, heap[child], place):
+            break
+        heap[at] = heap[child]
+        at = child
+    heap[at] = place
