@@ -103,8 +103,8 @@ def learn(
     """
     if start is None:
         start = slice_start(len(baskets))
-    if start < FEWEST_SALES:
-        return Heads()
+        if start < FEWEST_SALES:
+            return Heads()
     lab = _Laboratory(baskets, start, settings, categories, parts)
     newest = np.arange(start, len(baskets))
     teaches_order = lab.draws(newest, "which") < 0.5
