@@ -4,11 +4,13 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 # Byte code is made of what is imported, when it is: half the installation's processor time.
-INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --no-compile
+INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
+TOOLS := .venv/tools/bin
 OLDEST_PYTHON := 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: browser help venv up down status reset topics test test-fast lint format demo bench
+.PHONY: audit bench browser coverage demo down format help hooks lint lock reset status test \
+  test-fast topics up venv
 
 help: ## tell what there is
 	@echo "usage: make TARGET [VARIABLE=value]"
@@ -21,13 +23,32 @@ venv: .venv/.developing ## make .venv and install into it; again only when requi
 	  || { echo "$(PYTHON) is no Python $(OLDEST_PYTHON) or newer: set PYTHON=/path/to/python3" >&2; exit 1; }
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
-.venv/.running: requirements.txt | .venv/bin/python
-	$(INSTALL) -r requirements.txt
+# From the locks, in which each file of each package has its hash.
+.venv/.running: requirements.lock | .venv/bin/python
+	$(PY) $(INSTALL) --require-hashes -r requirements.lock
 	@touch $@
 
-.venv/.developing: requirements-dev.txt .venv/.running
-	$(INSTALL) -r requirements-dev.txt
+.venv/.developing: requirements-dev.lock .venv/.running
+	$(PY) $(INSTALL) --require-hashes -r requirements-dev.lock
 	@touch $@
+
+# What few need, apart from what everybody does.
+.venv/.tools: requirements-tools.txt | .venv/bin/python
+	$(PY) -m venv .venv/tools
+	$(TOOLS)/python $(INSTALL) -r requirements-tools.txt
+	@touch $@
+
+lock: .venv/.tools ## write the locks anew, after a change of requirements*.txt
+	@set -e; for file in requirements requirements-dev; do \
+	  $(TOOLS)/uv pip compile --quiet --universal --python-version $(OLDEST_PYTHON) \
+	    --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock" \
+	    $$file.txt --output-file $$file.lock; done
+
+audit: .venv/.tools ## look the locked packages up among known vulnerabilities (asks pypi.org)
+	$(TOOLS)/pip-audit --requirement requirements-dev.lock --require-hashes --disable-pip --strict
+
+hooks: .venv/.tools .venv/.developing ## have git check what is committed (pre-commit)
+	$(TOOLS)/pre-commit install
 
 up: .venv/.running ## start Kafka and MongoDB, or use what runs (STACK=java|docker, MEMORY=1)
 	@$(PY) -m local_stack up $(if $(MEMORY),--memory)
@@ -56,8 +77,11 @@ browser: .venv/.developing ## install the Chromium that the tests of the pages d
 test: lint browser ## check the code and run every test (Java 17 and Maven must be there)
 	$(PY) -m pytest -n 3 --dist worksteal
 
-test-fast: .venv/.developing ## run the tests that need no Kafka and no MongoDB
-	$(PY) -m pytest -m "not stack"
+test-fast: .venv/.developing ## run the tests that need no Kafka and no MongoDB, within a minute
+	$(PY) -m pytest -n 2 --dist loadfile -m "not stack"
+
+coverage: .venv/.developing browser ## run every test and show which lines of erp/ none reaches
+	$(PY) -m pytest -n 3 --dist worksteal --cov --cov-report=term:skip-covered --cov-report=html
 
 lint: .venv/.developing ## check style and format
 	$(PY) -m ruff check
