@@ -2,7 +2,8 @@
 
 Reads   the collections sales, sales_items and products of MongoDB, or a folder with sales.csv,
         sales_items.csv and, for names and categories, products.csv (no server needed then).
-Writes  the model at MODEL_PATH, whole or not at all; the one before stays beside it.
+Writes  the model at MODEL_PATH, whole or not at all; the one before stays beside it;
+        with --evaluate evaluation.json and evaluation.html instead, in the model's folder.
 
 Who runs it, and when: a person or a timer, when a good deal of new sales has come: daily in a
 busy shop. The recommendation service takes the new model over by itself.
@@ -10,7 +11,7 @@ busy shop. The recommendation service takes the new model over by itself.
     python model_train_reco.py                                # from MongoDB
     python model_train_reco.py --source csv:csv_out           # from files
     python model_train_reco.py --show 1082185                 # and what goes with this product
-    python model_train_reco.py --evaluate                     # how good these settings are
+    python model_train_reco.py --evaluate                     # how good, beside its peers
     python model_train_reco.py --until 2017-12-01 --output /tmp/november.pkl
     python model_train_reco.py --rollback                     # back to the model before
 """
@@ -19,6 +20,7 @@ import argparse
 import logging
 import time
 from dataclasses import fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -27,7 +29,13 @@ from rich.table import Table
 from config import Settings
 from erp import mongo, recommender
 from erp.process import Failure, UsageError, argument_parser, run, start_logging
-from erp.recommender import artefact, training_data, training_mongo
+from erp.recommender import (
+    artefact,
+    evaluation_report,
+    evaluation_tables,
+    training_data,
+    training_mongo,
+)
 from erp.recommender.catalogue import Catalogue
 from erp.recommender.comparison import compare
 from erp.recommender.model import Model, ModelSettings
@@ -49,7 +57,10 @@ def flags() -> argparse.Namespace:
     parser.add_argument(
         "--evaluate",
         action="store_true",
-        help="fit on the older sales, ask about the newest, print that beside peers, and end",
+        help="fit on the older sales, ask about the newest, tell that beside peers, and end",
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="FOLDER", help="of the evaluation, if not the model's"
     )
     parser.add_argument(
         "--rollback", action="store_true", help="put the model before in place again, and end"
@@ -75,7 +86,7 @@ def main() -> int | None:
             raise Failure(f"there is no sale before {asked.until}")
     log.info("%d sales read in %.1f s", len(baskets), time.perf_counter() - started)
     if asked.evaluate:
-        evaluate(baskets, settings, console)
+        evaluate(baskets, settings, asked.report or output.parent, console)
         return None
     started = time.perf_counter()
     model = recommender.fit_baskets(baskets, catalogue, model_settings(settings))
@@ -87,23 +98,20 @@ def main() -> int | None:
     return None
 
 
-def evaluate(baskets: training_data.Baskets, settings: Settings, console: Console) -> None:
-    """Print how good a model with these settings is on sales it has not seen."""
+def evaluate(
+    baskets: training_data.Baskets, settings: Settings, folder: Path, console: Console
+) -> None:
+    """Tell how good a model with these settings is on sales it has not seen."""
     found = compare(baskets, model_settings(settings))
     if found is None:
         raise Failure("too few sales to evaluate: none of the newest has two products")
-    names = list(next(iter(found.ranking.values())))
-    table = Table("", *names, title=f"a hidden product of {found.asked:,} later sales")
-    for name, figures in found.ranking.items():
-        table.add_row(name, *(f"{figure:.4g}" for figure in figures.values()))
-    console.print(table)
-    ratio, low, high = found.ratio
-    console.print(f"hit@10 is {ratio:.2f} of {found.best_peer}'s (95 %: {low:.2f} to {high:.2f})")
-    table = Table("", "said", "happened", "error", "skill", title="confidence_percentage")
-    for question, figures in found.confidence.items():
-        row = [figures[name] for name in ("said", "happened", "error", "skill")]
-        table.add_row(question, *(f"{100 * figure:.2f} %" for figure in row))
-    console.print(table)
+    for part in evaluation_tables.tables(found):
+        console.print(part)
+    try:
+        written = evaluation_report.write(found, folder, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
+    except OSError as error:
+        raise Failure(f"{folder} cannot be written: {error.strerror}") from error
+    console.print(f"written: {' and '.join(str(path) for path in written)}", soft_wrap=True)
 
 
 def model_settings(settings: Settings) -> ModelSettings:

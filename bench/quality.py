@@ -1,4 +1,4 @@
-"""How good the recommendations are, beside implicit's recommenders, popularity and plain cosine.
+"""How good the recommendations are, beside implicit's recommenders, SAR, EASE and simpler ones.
 
 The newest tenth of the sales is hidden from all of them; one product of each of those baskets is
 then hidden from its basket and looked for among ten recommendations. The settings are the defaults
@@ -27,8 +27,9 @@ from rich.table import Table  # noqa: E402
 
 from config import Settings  # noqa: E402
 from erp.recommender import training_data  # noqa: E402
-from erp.recommender.comparison import OURS, OURS_KNOWN, Comparison, compare  # noqa: E402
-from erp.recommender.model import ModelSettings  # noqa: E402
+from erp.recommender.comparison import Comparison, compare  # noqa: E402
+from erp.recommender.evaluation_tables import tables  # noqa: E402
+from erp.recommender.settings import ModelSettings  # noqa: E402
 
 GOALS = {"hit@10 to the best peer's": 1.02, "customer known to basket alone": 1.3}
 
@@ -74,8 +75,7 @@ def metrics(results: dict[str, Comparison]) -> dict[str, dict]:
     """{metric: {value, goal, unit}}"""
     told = {}
     for data, found in results.items():
-        ours, known = (found.ranking[name]["hit@10"] for name in (OURS, OURS_KNOWN))
-        ratios = dict(zip(GOALS, (found.ratio[0], known / ours), strict=True))
+        ratios = dict(zip(GOALS, (found.ratio.value, found.known_ratio.value), strict=True))
         for name, ratio in ratios.items():
             told[f"{data}: {name}"] = {"value": ratio, "goal": GOALS[name], "unit": "ratio"}
         for question, figures in found.confidence.items():
@@ -91,11 +91,9 @@ def metrics(results: dict[str, Comparison]) -> dict[str, dict]:
 def show(data: str, found: Comparison) -> None:
     """Tables for people."""
     console = Console()
-    names = list(next(iter(found.ranking.values())))
-    table = Table(data, *names, title=f"{found.sales:,} sales, {found.asked:,} asked about")
-    for name, figures in found.ranking.items():
-        table.add_row(name, *(f"{figure:.4f}" for figure in figures.values()))
-    console.print(table)
+    console.rule(f"{data}: {found.sales:,} sales, {found.asked:,} asked about")
+    for part in tables(found):
+        console.print(part)
     table = Table("metric", "value", "goal")
     for name, metric in metrics({data: found}).items():
         table.add_row(name, f"{metric['value']:.4f}", f"{metric['goal']}")

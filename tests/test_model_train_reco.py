@@ -67,12 +67,14 @@ def test_rollback_brings_the_model_before_back(files, train, run_script, setting
 
 
 def test_evaluation_prints_the_peers_and_leaves_the_model_alone(files, run_script, settings):
-    """Ranking beside popularity and cosine, and whether the confidence was true."""
+    """Ranking beside popularity and cosine, and whether the confidence was true; also in files."""
     done = run_script(SCRIPT, "--source", files, "--evaluate", COLUMNS=200, seconds=120)
     assert 0 == done.returncode, done.stderr
     for word in ("this model", "popularity", "plain cosine", "hit@10", "next sale", "hidden half"):
         assert word in done.stdout
-    assert not settings.model_path.exists()
+    assert ["evaluation.html", "evaluation.json"] == sorted(
+        file.name for file in settings.model_path.parent.iterdir()
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,161 @@
+"""Metrics, calibration and peers on data whose answer is known."""
+
+import math
+
+import numpy as np
+import pytest
+
+from erp.recommender import calibration, evaluation, peers
+from erp.recommender.evaluation import Trial
+from tests.basket_samples import baskets_of
+
+
+def trial_of(shown, hidden, sales=None):
+    sizes = [len(basket) for basket in shown]
+    return Trial(
+        np.arange(len(shown)) if sales is None else np.array(sales),
+        np.concatenate(([0], np.cumsum(sizes))),
+        np.array([code for basket in shown for code in basket], np.int32),
+        (np.arange(len(shown) + 1), np.array(hidden, np.int32)),
+    )
+
+
+def test_ranks_and_their_metrics_by_hand():
+    """Hidden products at place 1, at place 7 and nowhere."""
+    codes = np.tile(np.arange(10, dtype=np.int32), (3, 1))
+    ranks = evaluation.ranks_of(codes, trial_of([[20]] * 3, [0, 6, 15]))
+    assert [1, 7, 0] == ranks.tolist()
+    found = evaluation.ranking_metrics(ranks)
+    expected = {
+        "hit@5": 1 / 3,
+        "hit@10": 2 / 3,
+        "MRR@10": (1 + 1 / 7) / 3,
+        "nDCG@10": (1 + 1 / math.log2(8)) / 3,
+    }
+    assert expected == pytest.approx({name: each.value for name, each in found.items()})
+
+
+def test_variety_by_hand():
+    """Two of four sold products are shown; each was in a quarter of the sales: 2 bits."""
+    codes = np.array([[0, 1], [1, -1]], np.int32)
+    assert {"coverage": 0.5, "novelty": 2.0} == evaluation.variety_metrics(
+        codes, np.array([2, 2, 5, 1, 0]), 8
+    )
+
+
+def test_repeats_are_what_the_customer_bought_in_an_earlier_sale():
+    """Not in this sale, not later, not by another customer, and nobody's are not counted."""
+    data = baskets_of([["a"], ["b"], ["a", "c"], ["d"], ["a"]], ["x", "y", "x", "x", None])
+    purchases = evaluation.Purchases(data)
+    codes = np.array([[0, 1, 2, 3, -1]] * 5, np.int32)
+    assert [
+        [False] * 5,
+        [False] * 5,
+        [True, False, False, False, False],
+        [True, False, True, False, False],
+        [False] * 5,
+    ] == purchases.before(np.arange(5), codes).tolist()
+
+
+def test_hits_on_repeats_and_on_new_products_are_told_apart():
+    """A repeat found, a new product missed; the anonymous sale counts in neither."""
+    data = baskets_of([["a", "b"], ["a", "b"], ["c", "b"], ["a", "b"]], ["x", "x", "x", None])
+    trial = trial_of([[1], [1], [1]], [0, 2, 0], sales=[1, 2, 3])
+    codes = np.array([[0], [0], [0]], np.int32)
+    found = evaluation.repeat_metrics(
+        codes, evaluation.ranks_of(codes, trial), trial, evaluation.Purchases(data)
+    )
+    assert (1.0, 1.0, 0.0) == (
+        found["repeats"],
+        found["hit@10 repeat"].value,
+        found["hit@10 new"].value,
+    )
+
+
+def said(chance, happened, size=3, source="model", store=0):
+    count = len(chance)
+    return calibration.Said(
+        np.array(chance), np.array(happened, bool), np.full(count, size),
+        np.full(count, source), np.full(count, store),
+    )  # fmt: skip
+
+
+def test_what_is_true_has_no_error_and_what_tells_apart_has_skill():
+    """10 % and 50 %, both true: skill is the variance between them over that of the outcomes."""
+    what = said([0.1] * 50 + [0.5] * 50, [n % 10 == 0 for n in range(50)] + [0, 1] * 25)
+    found = calibration.calibration(what, bins=2)
+    assert 0 == pytest.approx(found["error"])
+    assert 0.04 / (0.3 * 0.7) == pytest.approx(found["skill"])
+
+
+def test_a_constant_is_calibrated_and_has_no_skill():
+    """Which is why error and skill are told together."""
+    found = calibration.calibration(said([0.25] * 100, [1, 0, 0, 0] * 25), bins=1)
+    assert (0, 0) == pytest.approx((found["error"], found["skill"]))
+
+
+def test_too_sure_is_an_error():
+    """80 % said, 20 % happened."""
+    found = calibration.calibration(said([0.8] * 50, [1, 0, 0, 0, 0] * 10))
+    assert 0.6 == pytest.approx(found["error"])
+    assert found["skill"] < 0
+
+
+def test_calibration_is_told_by_size_source_and_store():
+    """Each part has the rows that belong to it."""
+    many = calibration.FEWEST
+    what = said([0.5] * many, [0, 1] * (many // 2), size=12, source="popular", store=1)
+    parts = calibration.calibration_by(what, ["north", "south"])
+    assert {"size 10+", "source popular", "store south"} == parts.keys()
+    assert {many} == {part["recommendations"] for part in parts.values()}
+
+
+SALES = [["a", "b"], ["a", "b"], ["a", "c"], ["b", "c", "d"], ["d"]]
+
+
+def test_sar_sums_jaccard_similarities():
+    """a and b share 2 of 4 sales, a and c 1 of 4, b and c 1 of 4, b and d 1 of 4, c and d 1 of 3.
+
+    For a basket of c: d with 1/3, then a and b with 1/4. For c and a: b has 1/4 + 2/4.
+    """
+    codes = peers.sar_jaccard(baskets_of(SALES), trial_of([[2], [0, 2]], [0, 0]))
+    assert [3, 0, 1] == [codes[0][0], *sorted(codes[0][1:3])]
+    assert [1, 3, -1] == codes[1][:3].tolist()
+
+
+def test_ease_is_the_closed_form_of_the_paper():
+    """The order of the scores is that of x B with B written out in full precision."""
+    data = baskets_of(SALES * 3)
+    held = np.zeros((15, 4))
+    held[np.repeat(np.arange(15), data.sizes), data.items] = 1
+    inverse = np.linalg.inv(held.T @ held + 2.0 * np.eye(4))
+    weights = -inverse / np.diag(inverse)
+    np.fill_diagonal(weights, 0)
+    shown = [[0], [1], [2], [3], [0, 3]]
+    codes = peers.ease(data, trial_of(shown, [0] * 5), ridge=2.0)
+    for row, basket in enumerate(shown):
+        scores = weights[basket].sum(axis=0)
+        order = [code for code in np.argsort(-scores) if code not in basket and scores[code] > 0]
+        assert order == [code for code in codes[row] if code >= 0]
+
+
+def test_popularity_leaves_out_the_basket():
+    """Most sold first: a and b 3 times, c and d 2 times."""
+    codes = peers.most_popular(baskets_of(SALES), trial_of([[0], []], [0, 0]))
+    assert [[1, 2, 3, -1], [0, 1, 2, 3]] == codes[:, :4].tolist()
+
+
+def test_without_implicit_its_peers_are_left_out_with_a_word(monkeypatch):
+    """It is a dependency of development alone."""
+    monkeypatch.setitem(__import__("sys").modules, "implicit.nearest_neighbours", None)
+    found, left_out = peers.all_peers(baskets_of(SALES * 3), trial_of([[0]], [1]))
+    assert {"popularity", "plain cosine", "SAR Jaccard", "EASE"} == found.keys()
+    assert "not installed" in left_out["implicit"]
+
+
+def test_without_memory_ease_is_left_out_with_a_word(monkeypatch):
+    """Its matrix has all pairs of products."""
+    monkeypatch.setattr(peers, "EASE_SHARE", 0.0)
+    found, left_out = peers.all_peers(baskets_of(SALES * 3), trial_of([[0]], [1]))
+    assert "EASE" not in found
+    assert "memory" in left_out["EASE"]
