@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
+import polars as pl
 
 HEIGHT = 340  # px
 ROW_HEIGHT = 26  # px, of a horizontal bar
@@ -16,7 +17,8 @@ ROW_HEIGHT = 26  # px, of a horizontal bar
 _LINE = "rgba(128, 140, 160, 0.9)"  # seen on light and on dark
 
 Texts = Sequence[str]
-Values = Sequence[float | None]
+Column = Sequence[Any] | pl.Series
+Values = Sequence[float | None] | pl.Series
 
 
 def label(text: Any, width: int = 26) -> str:
@@ -73,14 +75,14 @@ def style(figure: go.Figure, separators: str, height: int = HEIGHT) -> go.Figure
     return figure
 
 
-def ticks(values: Sequence[Any], texts: Texts, most: int = 8) -> dict[str, Any]:
+def ticks(values: Column, texts: Texts, most: int = 8) -> dict[str, Any]:
     """Axis settings that show about `most` of the ticks, in the reader's words."""
     step = max(1, -(-len(values) // most))
     return {"tickmode": "array", "tickvals": list(values[::step]), "ticktext": list(texts[::step])}
 
 
 def ranking(
-    names: Sequence[Any], values: Values, hover: Texts, ids: Sequence[Any], separators: str
+    names: Sequence[Any], values: Values, hover: Texts, ids: Column, separators: str
 ) -> go.Figure:
     """Horizontal bars, the first on top; a click gives the id in `customdata`."""
     axis = distinct(names)
@@ -101,7 +103,7 @@ def ranking(
 
 
 def trend(
-    days: Sequence[Any],
+    days: Column,
     values: Values,
     average: Values,
     hover: Texts,
@@ -190,9 +192,9 @@ def heatmap(
 
 def tiles(
     names: Sequence[Any],
-    values: Sequence[float],
+    values: Sequence[float] | pl.Series,
     hover: Texts,
-    ids: Sequence[Any],
+    ids: Column,
     separators: str,
     size: tuple[float, float] = (14, 10),
 ) -> go.Figure:
@@ -233,7 +235,7 @@ def _wrapped(name: Any) -> str:
 
 
 def squarify(
-    values: Sequence[float], width: float, height: float
+    values: Sequence[float] | pl.Series, width: float, height: float
 ) -> list[tuple[float, float, float, float]]:
     """Rectangles (x, y, width, height) that fill the space in proportion to the values.
 

@@ -91,7 +91,8 @@ def _clean(text: str) -> str:
 def _width(series: pl.Series) -> int:
     if series.dtype != pl.String:
         return 14
-    return min(50, max(10, series.head(200).str.len_chars().max() or 0, len(series.name)) + 2)
+    longest = max(series.head(200).str.len_chars().fill_null(0).to_list(), default=0)
+    return min(50, max(10, longest, len(series.name)) + 2)
 
 
 def sheet_name(title: str, taken: Iterable[str]) -> str:

@@ -3,7 +3,7 @@
 from datetime import date, datetime, timedelta
 from math import isfinite
 from string import ascii_uppercase
-from typing import Any
+from typing import Literal, TypeGuard, TypeVar
 from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError, dates, numbers
@@ -11,6 +11,7 @@ from babel import Locale, UnknownLocaleError, dates, numbers
 MISSING = "—"  # shown where a value is not known
 
 Number = float | int | None
+Day = TypeVar("Day", date, datetime)
 
 
 def reader_locale(language: str, browser: str | None) -> str:
@@ -98,15 +99,15 @@ class Formats:
 
     def day(self, value: date | None) -> str:
         """A calendar day, `4 mar 2017`."""
-        return MISSING if _absent(value) else dates.format_date(value, "medium", self.locale)
+        return dates.format_date(value, "medium", self.locale) if _given(value) else MISSING
 
     def day_month(self, value: date | None) -> str:
         """A day of a year that is known, `4 mar`."""
-        return MISSING if _absent(value) else self._skeleton("MMMd", value)
+        return self._skeleton("MMMd", value) if _given(value) else MISSING
 
     def month(self, value: date | None) -> str:
         """A month, `mar 2017`."""
-        return MISSING if _absent(value) else self._skeleton("yMMM", value)
+        return self._skeleton("yMMM", value) if _given(value) else MISSING
 
     def _skeleton(self, skeleton: str, value: date) -> str:
         return dates.format_skeleton(skeleton, value, locale=self.locale)
@@ -115,24 +116,24 @@ class Formats:
         """The name of month 1 to 12, standing alone."""
         return dates.get_month_names("wide", "stand-alone", self.locale)[number]
 
-    def weekday(self, number: int, width: str = "abbreviated") -> str:
+    def weekday(self, number: int, width: Literal["abbreviated", "wide"] = "abbreviated") -> str:
         """The name of a weekday, 0 is Monday."""
         return dates.get_day_names(width, "stand-alone", self.locale)[number]
 
     def moment(self, value: datetime | None) -> str:
         """A day and a time to the second, in the business time zone."""
         return (
-            MISSING
-            if _absent(value)
-            else dates.format_datetime(self.local(value), "medium", locale=self.locale)
+            dates.format_datetime(self.local(value), "medium", locale=self.locale)
+            if _given(value)
+            else MISSING
         )
 
     def time(self, value: datetime | None) -> str:
         """A time of day, in the business time zone, `17:05:09`."""
         return (
-            MISSING
-            if _absent(value)
-            else dates.format_time(self.local(value), "medium", locale=self.locale)
+            dates.format_time(self.local(value), "medium", locale=self.locale)
+            if _given(value)
+            else MISSING
         )
 
     def local(self, value: datetime) -> datetime:
@@ -160,9 +161,9 @@ class Formats:
         )
 
 
-def _known(value: Any) -> bool:
+def _known(value: Number) -> TypeGuard[float]:
     return value is not None and isfinite(value)
 
 
-def _absent(value: Any) -> bool:
-    return value is None or value != value  # NaT differs from itself
+def _given(value: Day | None) -> TypeGuard[Day]:
+    return value is not None and value == value  # NaT differs from itself

@@ -8,6 +8,7 @@ from calendar import monthrange
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -43,7 +44,7 @@ def restore(choices: Choices) -> None:
     page.from_url(
         {
             "range": lambda found: _read_range(found, choices),
-            **{key: lambda found, key=key: _read_choice(found, key, choices) for key in _CHOICES},
+            **{key: partial(_read_choice, key=key, choices=choices) for key in _CHOICES},
             "step": lambda found: found[0] if found and found[0] in STEPS else None,
             "measure": lambda found: found[0] if found and found[0] in MEASURES else "net",
         }

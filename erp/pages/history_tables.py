@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -115,6 +116,11 @@ def as_file(table: Table) -> pl.DataFrame:
     ).rename({field: heading for field, (heading, _) in table.columns.items()})
 
 
+def as_csv(table: Table) -> bytes:
+    """The same as a CSV file."""
+    return export.to_csv(as_file(table))
+
+
 @st.fragment
 def draw(report: Report, look: Look, day: date) -> None:
     """Every table under a tab of its own, with its CSV; the one that is open is computed."""
@@ -134,7 +140,7 @@ def draw(report: Report, look: Look, day: date) -> None:
                 st.caption(t("first_rows", shown=number(shown.height), total=total))
             st.download_button(
                 t("download_csv"),
-                lambda table=table: export.to_csv(as_file(table)),
+                partial(as_csv, table),
                 file_name=f"{t('file_history')}_{t(name).lower()}_{day}.csv".replace(" ", "_"),
                 mime=export.CSV_TYPE,
                 on_click="ignore",

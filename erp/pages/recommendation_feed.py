@@ -337,10 +337,11 @@ class Feed:
                     ends.high = max(ends.high, place.offset)
 
     def _decode(self, message: Message) -> tuple[str, Recommendation | None] | None:
-        if message.value() is None:
+        value = message.value()
+        if value is None:
             return (message.key() or b"").decode(errors="replace"), None
         try:
-            recommendation = self._decoder.decode(message.value())
+            recommendation = self._decoder.decode(value)
         except msgspec.MsgspecError as error:
             self._unreadable += 1
             self._last_unreadable = f"{position(message)}: {error}"

@@ -18,7 +18,7 @@ from erp.processor.aggregates import UNKNOWN
 LARGEST_AMOUNT = 1e10  # of one line or header, in currency; what is beyond cannot be known
 MEASURES = ("units", "gross", "discount", "net")
 
-TICKETS: dict[str, Any] = {
+TICKETS: dict[Any, Any] = {
     "sale": pl.UInt32,
     "sale_id": pl.String,
     "day": pl.Date,  # in the business time zone, as is minute
@@ -31,7 +31,7 @@ TICKETS: dict[str, Any] = {
     "header_discount": pl.Int64,
     "tax": pl.Int64,
 }
-LINES: dict[str, Any] = {
+LINES: dict[Any, Any] = {
     "sale": pl.UInt32,
     "line_n": pl.Int64,
     "product_id": pl.Categorical(),

@@ -20,7 +20,7 @@ ORPHANS = "orphans"  # sorts after every day
 ROWS_A_PART = 50_000  # tickets and lines; about 1 MB packed
 AFTER_PARTS = "/~"  # sorts after every part of its day
 
-_TEXT_LINES = {c: pl.String if t == pl.Categorical else t for c, t in LINES.items()}
+_TEXT_LINES: dict[Any, Any] = {c: pl.String if t == pl.Categorical else t for c, t in LINES.items()}
 
 
 def pack(tickets: pl.DataFrame, lines: pl.DataFrame) -> Iterator[Document]:

@@ -29,7 +29,7 @@ INPUTS: dict[str, dict[str, Any]] = {  # as the frames have them: whole numbers
     PRODUCT.collection: {"net": pl.Int64},
     CUSTOMER.collection: {"last_purchase": pl.String, "tickets": pl.Int64, "net": pl.Int64},
 }
-OUTPUTS: dict[str, dict[str, Any]] = {
+OUTPUTS: dict[str, dict[Any, Any]] = {
     STORE.collection: _RANKED,
     CATEGORY.collection: _RANKED,
     PRODUCT.collection: {"rank": pl.Int64},
