@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from erp.memory import give_back
 from erp.recommender import history as habits
@@ -109,7 +110,8 @@ def learn(
     newest = np.arange(start, len(baskets))
     teaches_order = lab.draws(newest, "which") < 0.5
     orders, probabilities = newest[teaches_order], newest[~teaches_order]
-    with ThreadPoolExecutor(settings.threads) as pool:
+    # one BLAS thread from here on: a limit of each fit's own would end with the first that is done
+    with threadpool_limits(1), ThreadPoolExecutor(settings.threads) as pool:
         order, order_known = pool.map(lambda known: lab.learn_order(orders, known), (False, True))
         heads = Heads(order, order_known)
         half = pool.submit(lab.learn_half, probabilities, heads)
