@@ -187,7 +187,7 @@ def find(row, basket, history, pairs, facts, active, scratch, many, out):
         scores[place] = sums[item] / root
         if habit[item] >= 0:
             scores[place] += h_frequencies[habit[item], 1]
-    best = _best(scores, touched, count, many)
+    best = _best_places(scores, touched, count, many)
     for place in range(len(best)):
         item = touched[best[place]]
         out[0][place] = item
@@ -248,26 +248,36 @@ def _features(found, size, frequencies, baskets, facts, scratch, out):
         values[place, 11] = np.log(by_category[1, category[item]] + 1e-2)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def _best(scores, codes, found, many):
-    """The `many` best of the first `found` scores, best first; ties to the lower code."""
+@numba.njit(nogil=True, cache=True)
+def best_heap(scores, codes, found, many):
+    """Places of the `many` best of the first `found` scores, the worst of them first, as a heap.
+
+    Of equal scores those with the lower code.
+    """
     kept = min(found, many)
-    heap = np.empty(kept, np.int64)  # places; the worst on top
-    size = 0
-    for place in range(found):
-        if size < kept:
-            at = size
-            size += 1
-            while at > 0:
-                parent = (at - 1) // 2
-                if not _worse(scores, codes, place, heap[parent]):
-                    break
-                heap[at] = heap[parent]
-                at = parent
-            heap[at] = place
-        elif _worse(scores, codes, heap[0], place):
-            _sift(heap, size, place, scores, codes)
-    ordered = np.empty(kept, np.int64)
+    heap = np.empty(kept, np.int64)
+    for place in range(kept):
+        at = place
+        while at > 0:
+            parent = (at - 1) // 2
+            if not _worse(scores, codes, place, heap[parent]):
+                break
+            heap[at] = heap[parent]
+            at = parent
+        heap[at] = place
+    if kept:
+        for place in range(kept, found):
+            if _worse(scores, codes, heap[0], place):
+                _sift(heap, kept, place, scores, codes)
+    return heap
+
+
+@numba.njit(nogil=True, cache=True)
+def _best_places(scores, codes, found, many):
+    """The same, best first."""
+    heap = best_heap(scores, codes, found, many)
+    size = len(heap)
+    ordered = np.empty(size, np.int64)
     while size > 0:
         size -= 1
         ordered[size] = heap[0]

@@ -9,15 +9,15 @@ recommendation algorithms", 2001; a < 0.5 leans towards P(j | i), as in Deshpand
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
 
+from erp.recommender import neighbours
+
 MONTH = 30.4375 * 86400.0  # seconds
-PRODUCTS_PER_BLOCK = 1_000_000  # of C at once, estimated: bounds the memory of a block
+PAIRS_HELD = 4_000_000  # before all but the strongest are let go
 
 
 @dataclass(frozen=True)
@@ -131,24 +131,27 @@ def fit_similarity(
     used = columns >= 0
     indptr = np.concatenate(([0], np.cumsum(used)))[baskets.indptr]
     held = sp.csr_matrix(
-        (np.ones(indptr[-1], np.complex64), columns[used], indptr), shape=(len(baskets), len(kept))
+        (np.ones(indptr[-1], np.int8), columns[used], indptr), shape=(len(baskets), len(kept))
     )
-    lengths = np.diff(indptr)
-    cost = np.bincount(held.indices, np.repeat(lengths, lengths), len(kept))
-    # The real part adds up weights, the imaginary part counts: both in one product.
-    turned = held.T.tocsr()  # (kept, sales)
-    turned.data = weights[turned.indices] + np.complex64(1j)
-
-    def block(bounds: tuple[int, int]):
-        first, last = bounds
-        rows, others, sums = pair_sums(turned[first:last], held[:, first:], min_support)
-        return rows + first, others + first, sums
-
-    found = Pairs(weighted[kept], item_exponent, shrink, top)
-    with ThreadPoolExecutor(threads) as pool:
-        for part in pool.map(block, _blocks(cost, PRODUCTS_PER_BLOCK)):
-            found.add(*part)
-    return of_pairs(kept, sales, *found.strongest())
+    turned = held.tocsc()
+    left = (weighted[kept] ** (1 - item_exponent)).astype(np.float32)
+    right = (weighted[kept] ** item_exponent).astype(np.float32)
+    lengths, numbers, values, counts = neighbours.strongest(
+        number,
+        (turned.indptr, turned.indices),
+        (held.indptr, held.indices),
+        weights,
+        (left, right, np.float32(shrink)),
+        min_support,
+        top,
+        threads,
+    )
+    pairs = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+    by_row = sp.csr_matrix(
+        (np.arange(len(numbers), dtype=np.int32), kept[numbers], pairs), shape=(items, items)
+    ).tocsc()
+    by_row = by_row.tocsr()  # columns ascend within a row now
+    return Similarity(pairs, by_row.indices, values[by_row.data], counts[by_row.data], sales)
 
 
 def of_pairs(kept, sales, rows, others, values, counts) -> Similarity:
@@ -174,7 +177,7 @@ class Pairs:
         self.left = (weighted ** (1 - item_exponent)).astype(np.float32)
         self.right = (weighted**item_exponent).astype(np.float32)
         self.shrink, self.top = np.float32(shrink), top
-        self.parts, self.held, self.limit = [], 0, 4 * PRODUCTS_PER_BLOCK
+        self.parts, self.held, self.limit = [], 0, PAIRS_HELD
 
     def add(self, rows, others, sums) -> None:
         """Take undirected pairs, each once; sums is complex64, weight and count."""
@@ -231,16 +234,6 @@ def _grouped(rows: np.ndarray, items: int) -> tuple[np.ndarray, np.ndarray]:
     )
     by_row = one_each.tocsc()  # a counting sort
     return by_row.indices, by_row.indptr
-
-
-def _blocks(cost: np.ndarray, limit: int) -> list[tuple[int, int]]:
-    """Consecutive ranges of rows, each of about `limit` in cost."""
-    if not len(cost):
-        return []
-    numbers = (np.cumsum(cost) // limit).astype(np.int64)
-    edges = np.flatnonzero(np.diff(numbers)) + 1
-    edges = [0, *edges.tolist(), len(cost)]
-    return list(pairwise(edges))
 
 
 def _strongest(indptr: np.ndarray, values: np.ndarray, targets: np.ndarray, top: int):

@@ -230,7 +230,8 @@ def _texts(values: pa.Array) -> pa.Array:
     """Ids as a text column."""
     if pa.types.is_string(values.type):
         return values
-    if pa.types.is_integer(values.type) or pa.types.is_large_string(values.type):
+    kind = values.type
+    if pa.types.is_integer(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return values.cast(pa.string())
     return pa.array([id_text(value) for value in values.to_pylist()], pa.string())
 
@@ -254,7 +255,7 @@ def seconds(column: pa.ChunkedArray, timezone: str = "UTC") -> np.ndarray:
         column = column.cast(kind.value_type)
         kind = column.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        column = _parse_times(column, timezone)
+        column = _parse_times(column.cast(pa.string()), timezone)
     elif pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         if not pa.types.is_timestamp(kind) or kind.tz is None:
             column = _localise(column.cast(pa.timestamp("us"), safe=False), timezone)
