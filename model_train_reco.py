@@ -3,7 +3,9 @@
 Reads   the collections sales, sales_items and products of MongoDB, or a folder with sales.csv,
         sales_items.csv and, for names and categories, products.csv (no server needed then).
 Writes  the model at MODEL_PATH, whole or not at all; the one before stays beside it;
-        with --evaluate evaluation.json and evaluation.html instead, in the model's folder.
+        with --evaluate evaluation.json and evaluation.html instead, in the model's folder;
+        with --only-if-better also item_sim.decision.json beside the model, why it was replaced
+        or stayed.
 
 Who runs it, and when: a person or a timer, when a good deal of new sales has come: daily in a
 busy shop. The recommendation service takes the new model over by itself.
@@ -12,6 +14,7 @@ busy shop. The recommendation service takes the new model over by itself.
     python model_train_reco.py --source csv:csv_out           # from files
     python model_train_reco.py --show 1082185                 # and what goes with this product
     python model_train_reco.py --evaluate                     # how good, beside its peers
+    python model_train_reco.py --only-if-better               # for a timer: it can't hurt
     python model_train_reco.py --until 2017-12-01 --output /tmp/november.pkl
     python model_train_reco.py --rollback                     # back to the model before
 """
@@ -23,16 +26,19 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
 from config import Settings
-from erp import mongo, recommender
+from erp import decisions, mongo, recommender
+from erp.decisions import Decision
 from erp.process import Failure, UsageError, argument_parser, run, start_logging
 from erp.recommender import (
     artefact,
     evaluation_report,
     evaluation_tables,
+    replacement,
     training_data,
     training_mongo,
 )
@@ -63,6 +69,19 @@ def flags() -> argparse.Namespace:
         "--report", type=Path, metavar="FOLDER", help="of the evaluation, if not the model's"
     )
     parser.add_argument(
+        "--only-if-better",
+        action="store_true",
+        help="ask the model in service and the new one about the newest sales, and keep the former"
+        " where the new one is worse beyond the margin",
+    )
+    parser.add_argument(
+        "--margin",
+        type=share,
+        default=replacement.MARGIN,
+        metavar="SHARE",
+        help="by which hit@10 of the new model may be lower with --only-if-better",
+    )
+    parser.add_argument(
         "--rollback", action="store_true", help="put the model before in place again, and end"
     )
     return parser.parse_args()
@@ -88,9 +107,17 @@ def main() -> int | None:
     if asked.evaluate:
         evaluate(baskets, settings, asked.report or output.parent, console)
         return None
+    chosen = model_settings(settings)
+    made = None
+    if asked.only_if_better:
+        made = decide(baskets, catalogue, chosen, output, asked.margin, console)
+        if not made.replaced:
+            return None
     started = time.perf_counter()
-    model = recommender.fit_baskets(baskets, catalogue, model_settings(settings))
+    model = recommender.fit_baskets(baskets, catalogue, chosen)
     log.info("trained in %.1f s", time.perf_counter() - started)
+    if made:
+        model.facts["decision"] = msgspec.to_builtins(made)
     save(model, output, settings.versions_kept)
     summarise(model, output, console)
     if asked.show:
@@ -112,6 +139,42 @@ def evaluate(
     except OSError as error:
         raise Failure(f"{folder} cannot be written: {error.strerror}") from error
     console.print(f"written: {' and '.join(str(path) for path in written)}", soft_wrap=True)
+
+
+def decide(
+    baskets: training_data.Baskets,
+    catalogue: Catalogue,
+    chosen: ModelSettings,
+    output: Path,
+    margin: float,
+    console: Console,
+) -> Decision:
+    """Whether a new model may replace the one at `output`: told, logged, and kept beside it."""
+    try:
+        before = recommender.load(output)
+    except artefact.ArtefactMissingError:
+        made = replacement.decision(True, "no model", baskets, margin)
+    except artefact.ArtefactError as error:
+        log.warning("%s", error)
+        made = replacement.decision(True, "unusable model", baskets, margin)
+    else:
+        asked = replacement.contest(baskets, before)
+        made = replacement.judge(baskets, catalogue, chosen, before, asked, margin)
+    log.info("%s", msgspec.json.encode(made).decode())
+    try:
+        decisions.write(output, made)
+    except OSError as error:
+        raise Failure(f"{output.parent} cannot be written: {error.strerror}") from error
+    console.print(replacement.in_words(made), soft_wrap=True)
+    return made
+
+
+def share(text: str) -> float:
+    """A share from 0 to below 1, of the command line."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to below 1")
+    return value
 
 
 def model_settings(settings: Settings) -> ModelSettings:

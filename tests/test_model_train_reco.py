@@ -2,7 +2,7 @@
 
 import pytest
 
-from erp import recommender
+from erp import decisions, recommender
 from erp.contract import TABLES
 
 SCRIPT = "model_train_reco.py"
@@ -74,6 +74,23 @@ def test_evaluation_prints_the_peers_and_leaves_the_model_alone(files, run_scrip
         assert word in done.stdout
     assert ["evaluation.html", "evaluation.json"] == sorted(
         file.name for file in settings.model_path.parent.iterdir()
+    )
+
+
+def test_only_if_better_keeps_a_worse_model_out(files, train, run_script, settings):
+    """The first one gets in; bestsellers instead of similarities do not, and both end with 0."""
+    first, told = train("--source", files, "--only-if-better")
+    assert "there was none" in told
+    assert first.facts["decision"]["replaced"]
+    kept = run_script(SCRIPT, "--source", files, "--only-if-better", MIN_SUPPORT=10**6, seconds=120)
+    assert 0 == kept.returncode, kept.stderr
+    assert "the model in service is kept: of " in kept.stdout
+    assert first.version == recommender.load(settings.model_path).version
+    decision = decisions.read(settings.model_path)
+    assert (False, "worse", first.version) == (
+        decision.replaced,
+        decision.reason,
+        decision.version_before,
     )
 
 

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from erp.recommender import calibration, evaluation, peers
+from erp.recommender import calibration, evaluation, fit_baskets, peers
 from erp.recommender.evaluation import Trial
+from erp.recommender.sampling import take
 from tests.basket_samples import baskets_of
 
 
@@ -70,6 +71,24 @@ def test_hits_on_repeats_and_on_new_products_are_told_apart():
         found["hit@10 repeat"].value,
         found["hit@10 new"].value,
     )
+
+
+def test_a_model_of_other_data_is_asked_in_its_own_codes():
+    """Products, habits and answers go by their ids: the same sales, whatever else there is."""
+    sales = [["m", "n"], ["o", "p"], ["m", "q"], ["r", "s"]] * 30
+    customers = ["x", "y", "x", "z"] * 30
+    theirs, ours = (
+        baskets_of(more + sales, [None] * len(more) + customers) for more in ([], [["a", "b"]])
+    )
+    model = fit_baskets(theirs)
+    places = np.arange(40, 80)
+    shown = [
+        Trial(at, *take(data, at), take(data, at))
+        for data, at in ((theirs, places), (ours, places + 1))
+    ]
+    expected = evaluation.ask(model, theirs, shown[0], 5, known=True)
+    found = evaluation.ask(model, ours, shown[1], 5, known=True)
+    assert expected == found
 
 
 def said(chance, happened, size=3, source="model", store=0):
