@@ -167,16 +167,13 @@ class History:
 
     def add(self, customer: str, items: np.ndarray, time: float, sign: float = 1.0) -> None:
         """Add one sale of distinct item codes; sign -1 takes it back."""
-        steps = np.minimum((time - self.origin) / self._half_lives, FARTHEST)
-        weight = sign * 2.0 ** np.maximum(steps, -FARTHEST)  # (3,)
+        age = (time - self.origin) / self._half_lives  # (3,)
         known = self.sums_of(customer)
         if known is None:
             known = (np.zeros(0, np.int32), np.zeros((0, len(SCALES))), np.zeros(len(SCALES)))
-        codes = np.union1d(known[0], items).astype(np.int32)
-        sums = np.zeros((len(codes), len(SCALES)))
-        sums[np.searchsorted(codes, known[0])] = known[1]
-        sums[np.searchsorted(codes, items)] += weight
-        self._live[customer] = (codes, np.maximum(sums, 0), np.maximum(known[2] + weight, 0))
+        elif customer not in self._live:
+            known = (known[0].copy(), known[1].astype(np.float64), known[2].astype(np.float64))
+        self._live[customer] = _with_sale(*known, items, age, sign)
         self._live.move_to_end(customer)
         if len(self._live) > self.max_live:
             self._live.popitem(last=False)
@@ -206,6 +203,30 @@ class History:
         return HistoryRows(
             indptr, items, frequencies.astype(np.float32), totals[:, -1].astype(np.float32)
         )
+
+
+@numba.njit(nogil=True, cache=True)
+def _with_sale(known, sums, totals, items, age, sign):
+    """Items, sums and totals of a customer with a sale of ascending items more, or less.
+
+    age : of the sale in half-lives, negative before the origin, at each of the SCALES
+    """
+    weights = sign * 2.0 ** np.maximum(np.minimum(age, FARTHEST), -FARTHEST)
+    merged = np.empty(len(known) + len(items), np.int32)
+    result = np.zeros((len(merged), len(age)))
+    at = other = found = 0
+    while at < len(known) or other < len(items):
+        old = other == len(items) or (at < len(known) and known[at] <= items[other])
+        merged[found] = known[at] if old else items[other]
+        if old:
+            result[found] = sums[at]
+            at += 1
+        if other < len(items) and items[other] == merged[found]:
+            result[found] += weights
+            other += 1
+        found += 1
+    result = np.maximum(result[:found], 0.0)
+    return merged[:found].copy(), result, np.maximum(totals + weights, 0.0)
 
 
 def fit_history(

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from erp.recommender import answers, artefact, content, learning, training_data
 from erp.recommender.candidates import Candidates, item_facts
 from erp.recommender.catalogue import Catalogue
 from erp.recommender.history import History, HistoryRows
 from erp.recommender.kernel import Kernel
+from erp.recommender.observed import ObservedSale, ObservedSales
 from erp.recommender.popularity import Popularity
-from erp.recommender.sampling import key_of
+from erp.recommender.sampling import keys_of
 from erp.recommender.settings import ModelSettings
 from erp.recommender.shelves import CatalogueView, Shelves
 from erp.recommender.similarity import Similarity
@@ -76,7 +78,7 @@ class Model:
         facts_of_items = item_facts(sold.shares, similarity.sales, item_categories)
         self._kernel = Kernel(Candidates(similarity, facts_of_items), heads)
         self._popular_chance = answers.PopularChances(heads, sold.per_sale)
-        self._observed: OrderedDict[str, tuple[str | None, np.ndarray, float]] = OrderedDict()
+        self._observed = ObservedSales(SALES_REMEMBERED)
         self._lock = threading.RLock()
         self.newest = history.origin  # seconds, the newest sale known
         self.use(catalogue)
@@ -122,39 +124,57 @@ class Model:
         -------
         bool, whether anything changed
         """
-        if customer_id is None:
-            return False
-        sale_id, customer_id = str(sale_id), str(customer_id)
-        codes = np.unique(np.array(self._codes(product_ids), np.int32))
-        moment = self.newest if time is None else _seconds(time)
+        return self.observe_many([(sale_id, customer_id, product_ids, time)]) == 1
+
+    def observe_many(self, sales: Iterable[tuple]) -> int:
+        """`observe` for many sales, its parameters as tuples; the number that changed anything."""
+        known = [sale for sale in sales if sale[1] is not None]
+        keys = keys_of(pa.array([str(sale[0]) for sale in known], pa.string()))
+        trained = self._are_trained(keys).tolist()
+        changed = 0
+        for key, seen, (_, customer, products, time) in zip(
+            keys.tolist(), trained, known, strict=True
+        ):
+            moment = self.newest if time is None else _seconds(time)
+            codes = np.array(self._codes(products), np.int32)
+            changed += self._observe(key, seen, sys.intern(str(customer)), codes, moment)
+        return changed
+
+    def _observe(self, key: int, trained: bool, customer: str, codes, moment: float) -> bool:
+        sale = ObservedSale(customer, codes.tobytes(), moment)
         with self._lock:
-            before = self._observed.get(sale_id)
-            if before is None and self._is_trained(sale_id):
+            before = self._observed.get(key)
+            if before is None and trained:
                 return False
             if before is not None:
-                if before[0] == customer_id and np.array_equal(before[1], codes):
+                if (before.customer, before.codes) == (customer, sale.codes):
                     return False
-                self.history.add(before[0], before[1], before[2], sign=-1.0)
-            self.history.add(customer_id, codes, moment)
-            self._observed[sale_id] = (customer_id, codes, moment)
-            if len(self._observed) > SALES_REMEMBERED:
-                self._observed.popitem(last=False)
+                self.history.add(before.customer, before.items, before.moment, sign=-1.0)
+            self.history.add(customer, codes, moment)
+            self._observed.put(key, sale)
             self.newest = max(self.newest, moment)
         return True
 
     def observe_from(self, other: Model) -> int:
         """Take over the sales that another (older) model observed; the number that were new."""
         with other._lock:
-            sales = list(other._observed.items())
-        return sum(
-            self.observe(sale, customer, [other.item_ids[code] for code in codes.tolist()], time)
-            for sale, (customer, codes, time) in sales
-        )
+            sales = list(other._observed)
+        keys = np.array([key for key, _ in sales], np.uint64)
+        own = [self._index.get(item, -1) for item in other.item_ids]
+        mine = np.array(own, np.int32)  # their item codes -> ours
+        changed = 0
+        for (key, sale), trained in zip(sales, self._are_trained(keys).tolist(), strict=True):
+            codes = np.unique(mine[sale.items])
+            codes = codes[codes >= 0]
+            changed += self._observe(key, trained, sale.customer, codes, sale.moment)
+        return changed
 
-    def _is_trained(self, sale_id: str) -> bool:
-        key = key_of(sale_id)
-        place = np.searchsorted(self.trained_sales, key)
-        return place < len(self.trained_sales) and self.trained_sales[place] == key
+    def _are_trained(self, keys: np.ndarray) -> np.ndarray:
+        """Bool (sales): which of them the model was trained on."""
+        trained = self.trained_sales
+        if not len(trained):
+            return np.zeros(len(keys), bool)
+        return trained[np.minimum(np.searchsorted(trained, keys), len(trained) - 1)] == keys
 
     # ---------------------------------------------------------------- recommendations
 

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +90,15 @@ class LiveModel:
         model = self._model
         if model is None:
             return
-        for basket in baskets:
-            sale, products = basket.sale, sale_answers.bought(basket.lines.values())
-            model.observe(sale.sale_id, sale.customer_id, products, sale.sale_datetime)
+        model.observe_many(
+            (
+                basket.sale.sale_id,
+                basket.sale.customer_id,
+                sale_answers.bought(basket.lines.values()),
+                basket.sale.sale_datetime,
+            )
+            for basket in baskets
+        )
 
     def start(self) -> None:
         """Read the products and the model, or what sells; raises the database's errors."""
@@ -138,13 +145,12 @@ class LiveModel:
         self._history_from = began
 
     def _observe(self, model: Model, query: dict[str, Any]) -> int:
-        new = 0
         with pymongo.timeout(HISTORY_TIMEOUT):
             found = self._database[contract.RECOMMENDATIONS].find(query, _SEEN, batch_size=BATCH)
-            for each in found.sort("timestamp", DESCENDING).limit(HISTORY_MAX):
-                lines = (Line(**line) for line in each["basket_products"])
-                bought = sale_answers.bought(lines)
-                new += model.observe(each["_id"], each["customer_id"], bought, each["timestamp"])
+            newest = found.sort("timestamp", DESCENDING).limit(HISTORY_MAX)
+            new = 0
+            while part := list(islice(newest, BATCH)):
+                new += model.observe_many(map(_seen, part))
         return new
 
     def _load(self) -> None:
@@ -198,6 +204,12 @@ class LiveModel:
         if self._model is None:
             return float("nan")
         return (datetime.now(UTC) - datetime.fromisoformat(self._model.trained_at)).total_seconds()
+
+
+def _seen(answer: Document) -> tuple[str, str | None, list[str], datetime]:
+    """A sale of the collection as `Model.observe` takes it."""
+    lines = (Line(**line) for line in answer["basket_products"])
+    return answer["_id"], answer["customer_id"], sale_answers.bought(lines), answer["timestamp"]
 
 
 def _stamp(path: Path) -> Stamp:
