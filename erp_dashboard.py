@@ -62,7 +62,8 @@ def main() -> None:
         page.stop_with(t, "history_empty")
 
     history_filters.restore(found.choices)
-    view = history_filters.draw(t, fmt, found.choices)
+    first_run = page.first_run()
+    view = history_filters.view() if first_run else history_filters.draw(t, fmt, found.choices)
     save = partial(history_filters.save, settings.page_language, found.choices)
     save()
     report = report_on(database.name, found.stamp.round, view, found)
@@ -75,8 +76,12 @@ def main() -> None:
     draw_view(report, look, found.stamp, fmt)
     if not report.figures["tickets"]:
         st.info(t("history_no_match"), icon=":material/search_off:")
-        return
-    draw_sections(report, look, save)
+    else:
+        history_sections.key_figures(report, look)
+    if first_run:
+        page.go_on()
+    elif report.figures["tickets"]:
+        draw_sections(report, look, save)
 
 
 def draw_meanwhile(database: Database[mongo.Document], t: page.Text, fmt: Formats) -> None:
@@ -86,8 +91,10 @@ def draw_meanwhile(database: Database[mongo.Document], t: page.Text, fmt: Format
         return
     names = ["tickets", "net", "units", "gross", "discount"]
     days = pl.DataFrame(snapshots.read(database, contract.DAILY_SALES, fields=names))
-    total = days.sum().row(0, named=True)
-    history_sections.totals(total, t, fmt)
+    history_sections.totals(days.sum().row(0, named=True), t, fmt)
+    days = days.with_columns(day=pl.col("_id").str.to_date("%Y-%m-%d"))
+    view = View(days["day"].min(), days["day"].max())
+    history_sections.first_trend(days, view, Look(t, fmt, {}, "meanwhile"))
 
 
 def draw_view(report: Report, look: Look, stamp: Stamp, fmt: Formats) -> None:
@@ -113,7 +120,6 @@ def draw_view(report: Report, look: Look, stamp: Stamp, fmt: Formats) -> None:
 
 
 def draw_sections(report: Report, look: Look, save: Callable[[], None]) -> None:
-    history_sections.key_figures(report, look)
     history_sections.trend(report, look, save)
     history_sections.stores(report, look)
     history_sections.categories(report, look)

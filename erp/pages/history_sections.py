@@ -1,15 +1,15 @@
 """The parts of the history page: what is drawn of a Report, and what a click on it does."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import polars as pl
 import streamlit as st
 
 from erp.pages import charts, history_filters, page
-from erp.pages.formats import Formats
+from erp.pages.formats import Formats, Number
 from erp.pages.history_report import Report
-from erp.pages.sales_history import Step, ratio
+from erp.pages.sales_history import Step, View, net_over_time, ratio
 from erp.pages.texts import TEXTS
 
 RANKED = 12  # bars of a ranking
@@ -54,7 +54,7 @@ def key_figures(report: Report, look: Look) -> None:
     """Six figures, each with its change against the period before and its course."""
     t, fmt = look.t, look.fmt
     figures, changes, sparks = report.figures, report.changes, report.sparks
-    shown = (
+    shown: tuple[tuple[str, str, Callable[[Number], str], Literal["normal", "inverse"]], ...] = (
         ("net_sales", "net", fmt.money_short, "normal"),
         ("tickets", "tickets", fmt.number, "normal"),
         ("average_ticket", "average_ticket", fmt.money, "normal"),
@@ -111,7 +111,7 @@ def trend(report: Report, look: Look, save: Callable[[], None]) -> None:
 
     `save` puts into the URL what the reader chose.
     """
-    t, fmt, state = look.t, look.fmt, st.session_state
+    t, state = look.t, st.session_state
     st.subheader(t("trend"))
     state["shown_step"] = state["step"] or _fitting_step(report.view.days)
     with st.container(horizontal=True, key="trend-controls"):
@@ -124,9 +124,21 @@ def trend(report: Report, look: Look, save: Callable[[], None]) -> None:
             format_func=lambda step: t(f"step_{step}"), label_visibility="collapsed",
             on_change=lambda: state.update(step=state["shown_step"]),
         )  # fmt: skip
+    measure = measure or "net"
     save()
     step: Step = state["shown_step"]
-    frame = report.over_time(step)
+    _trend_chart(report.over_time(step), step, measure, look)
+
+
+def first_trend(days: pl.DataFrame, view: View, look: Look) -> None:
+    """The course of net sales, which the sums of days are enough for."""
+    step = _fitting_step(view.days)
+    st.subheader(look.t("trend"))
+    _trend_chart(net_over_time(days, view, step), step, "net", look)
+
+
+def _trend_chart(frame: pl.DataFrame, step: Step, measure: str, look: Look) -> None:
+    t, fmt = look.t, look.fmt
     names = [_step_name(start, step, look) for start in frame["start"]]
     hover = [
         f"<b>{name}</b><br>{t(MEASURE_TEXTS[measure])}: {look.measure(measure, value)}"
@@ -255,12 +267,12 @@ def _tiles(frame: pl.DataFrame, key: str, look: Look) -> None:
     if top.is_empty():
         st.info(t("history_no_match"))
         return
-    total = frame["net"].sum()
+    total = float(frame["net"].sum())
     words = t(
         "tiles_note",
         shown=top.height,
         total=fmt.number(frame.height),
-        share=fmt.percent(top["net"].sum() / total if total > 0 else None),
+        share=fmt.percent(float(top["net"].sum()) / total if total > 0 else None),
     )
     st.caption(f"{words} · {t('click_note')}" if clickable else words)
     names = [history_filters.shown(each, t) for each in top[key]]
@@ -373,7 +385,7 @@ def top_customers(report: Report, look: Look) -> None:
         customer=pl.coalesce("name", "customer_id"),
         segment=pl.Series([segment_name(s, t) for s in report.customers.head(100)["segment"]]),
     )
-    columns = {
+    columns: dict[str, tuple[str, page.Kind]] = {
         "customer": (t("customer"), "text"),
         "net": (t("net_sales"), "money"),
         "tickets": (t("tickets"), "number"),

@@ -23,6 +23,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
+from streamlit.web import cli
 
 from erp import mongo, process
 from erp.pages.formats import MISSING, Formats, reader_locale
@@ -35,6 +36,7 @@ if not st.runtime.exists():  # `python X.py` and tests: that caches are of the p
 
 HOST = "127.0.0.1"
 RETRY_SECONDS = 5  # pause before a page that could not show its data tries again
+PAINT_SECONDS = 0.25  # for the browser to show the first figures before it asks for the rest
 TABLE_ROWS = 500  # rows shown of a table; its export has all of them
 
 Text = Callable[..., str]  # (key, **values) -> text in the reader's language
@@ -62,12 +64,12 @@ def open_or_serve(
     wanted = parser.parse_args().port
     if check is not None:
         check()
-    command = [
-        sys.executable, "-m", "streamlit", "run", str(Path(script).resolve()),
+    os.chdir(Path(script).resolve().parent)  # where .streamlit/config.toml is
+    sys.argv = [
+        "streamlit", "run", str(Path(script).resolve()),
         "--server.port", str(wanted), "--server.address", HOST,
     ]  # fmt: skip
-    os.chdir(Path(script).resolve().parent)  # where .streamlit/config.toml is
-    os.execv(sys.executable, command)  # noqa: S606, no shell: the signals reach Streamlit itself
+    cli.main()  # in this process, so that the first visitor waits for no import
 
 
 def guard(main: Callable[[], None]) -> None:
@@ -180,6 +182,21 @@ def retry_later(seconds: float = RETRY_SECONDS) -> None:
             st.rerun()
 
     again()
+
+
+def first_run() -> bool:
+    """True when nothing of the page has been drawn for this visitor yet.
+
+    A browser shows nothing until it has drawn all that has come. So let the first run draw the key
+    figures alone and end with `go_on`.
+    """
+    return st.session_state.setdefault("_runs", 0) == 0
+
+
+def go_on() -> None:
+    """Let the browser show what there is and ask for the rest by itself."""
+    st.session_state["_runs"] = 1
+    retry_later(PAINT_SECONDS)
 
 
 def away(error: PyMongoError) -> bool:

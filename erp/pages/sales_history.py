@@ -153,24 +153,32 @@ def over_time(sales: pl.DataFrame, view: View, step: Step) -> pl.DataFrame:
     `start` is the first day of the step (a Monday, the first of a month). The moving average is
     over AVERAGED steps, this one and those before it, and begins when there are so many.
     """
-    every, window = _TRUNCATE[step], AVERAGED[step]
-    grouped = sales.group_by(start=pl.col("day").dt.truncate(every)).agg(
+    grouped = sales.group_by(start=pl.col("day").dt.truncate(_TRUNCATE[step])).agg(
         customers=_customers(), discount_share=_DISCOUNT_SHARE, **_MEASURES
     )
+    window = AVERAGED[step]
+    per_ticket = pl.col("net").rolling_sum(window) / pl.col("tickets").rolling_sum(window)
+    frame = _every_step(grouped, view, step, ["tickets", "units", "net", "customers"])
+    return frame.with_columns(
+        average_ticket=_PER_TICKET, average_ticket_average=per_ticket.fill_nan(None)
+    )
+
+
+def net_over_time(days: pl.DataFrame, view: View, step: Step) -> pl.DataFrame:
+    """start, net and net_average as in `over_time`, of days with `day` and `net` in currency."""
+    starts = pl.col("day").dt.truncate(_TRUNCATE[step])
+    return _every_step(days.group_by(start=starts).agg(pl.col("net").sum()), view, step, ["net"])
+
+
+def _every_step(grouped: pl.DataFrame, view: View, step: Step, names: list[str]) -> pl.DataFrame:
+    """A row for each step of the view, 0 where there is none, and moving averages of `names`."""
     days = pl.date_range(view.first, view.last, "1d", eager=True).alias("start")
-    starts = days.dt.truncate(every).unique().sort().to_frame()
-    names = ("tickets", "units", "net", "customers")
+    starts = days.dt.truncate(_TRUNCATE[step]).unique().sort().to_frame()
     return (
         starts.join(grouped, on="start", how="left")
         .sort("start")
-        .with_columns(pl.col(*names).fill_null(0))
-        .with_columns(average_ticket=_PER_TICKET)
-        .with_columns(
-            pl.col(*names).rolling_mean(window).name.suffix("_average"),
-            average_ticket_average=(
-                pl.col("net").rolling_sum(window) / pl.col("tickets").rolling_sum(window)
-            ).fill_nan(None),
-        )
+        .with_columns(pl.col(names).fill_null(0))
+        .with_columns(pl.col(names).rolling_mean(AVERAGED[step]).name.suffix("_average"))
     )
 
 
@@ -277,7 +285,7 @@ def ticket_sizes(sales: pl.DataFrame, bins: int = 20) -> pl.DataFrame:
     if sales.is_empty():
         schema = {"from_": pl.Float64, "to": pl.Float64, "tickets": pl.Int64, "share": pl.Float64}
         return pl.DataFrame(schema=schema)
-    most = max((sales["net"] / 100).quantile(0.98), 0.01)
+    most = max((sales["net"] / 100).quantile(0.98) or 0.0, 0.01)
     width = _round_up(most / bins)
     count = int(most / width) + 1
     number = (pl.col("net") / 100 / width).floor().clip(-1, count).cast(pl.Int64)
