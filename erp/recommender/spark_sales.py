@@ -100,7 +100,7 @@ def read(source: Source, timezone: str, until: float | None = None) -> Sales:
     item_ids = _distinct(lines, "product_id")
     grouped = _grouped(lines, headers.filter(usable), item_ids).persist()
     with_sale = grouped.agg(F.sum("valid")).first()[0] or 0
-    counts["lines_without_sale"] = counts.pop("lines_valid") - with_sale
+    counts["lines_without_sale"] -= with_sale
     chosen = grouped.filter(F.size("items") > 0)
     if until is not None:
         chosen = chosen.filter(F.col("time") < until)
@@ -126,8 +126,8 @@ def _counted(lines: DataFrame, headers: DataFrame, usable) -> dict[str, int]:
     of_lines = lines.agg(
         F.count_if(whole).alias("lines_read"),
         F.count_if(whole & F.col("returned")).alias("lines_returned"),
+        F.count_if(whole & valid).alias("lines_without_sale"),  # less those that have one
         F.count_if(whole & F.col("invalid")).alias("lines_invalid"),
-        F.count_if(whole & valid).alias("lines_valid"),
         F.count_if(~whole).alias("ragged"),
     ).first()
     of_sales = headers.agg(
@@ -136,8 +136,9 @@ def _counted(lines: DataFrame, headers: DataFrame, usable) -> dict[str, int]:
         F.count_if(~whole).alias("ragged"),
     ).first()
     counts = of_lines.asDict() | of_sales.asDict()
-    counts["rows_ragged"] = counts.pop("ragged") + of_lines["ragged"]
-    return counts
+    ragged = of_lines["ragged"] + of_sales["ragged"]
+    del counts["ragged"]
+    return counts | {"rows_ragged": ragged}
 
 
 def _distinct(frame: DataFrame, column: str) -> list[str]:

@@ -23,6 +23,7 @@ CONNECTORS = {  # what Spark fetches from Maven Central unless spark.jars names 
 ALWAYS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.python.daemon.module": "erp.recommender.spark_daemon",
     # rows with too few or too many fields are noticed only where all fields are read
     "spark.sql.csv.parser.columnPruning.enabled": "false",
 }
