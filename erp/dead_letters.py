@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
@@ -66,11 +66,12 @@ def send(
     outbox: Outbox, topic: str, message: Message, error_class: str, reason: str, *, stage: str
 ) -> None:
     """Put a message aside, bytes untouched; flush the outbox before its offset is committed."""
+    topic_of_it, partition, offset = kafka.place(message)
     letter = DeadLetter(
         stage=stage,
-        topic=message.topic(),
-        partition=message.partition(),
-        offset=message.offset(),
+        topic=topic_of_it,
+        partition=partition,
+        offset=offset,
         timestamp=kafka.timestamp(message),
         error_class=error_class,
         reason=reason,
@@ -93,8 +94,12 @@ def send_letter(outbox: Outbox, topic: str, letter: DeadLetter) -> None:
         "reason": letter.reason[:REASON_LENGTH],
         "time": letter.time.isoformat(),
     }
-    encoded = {name: value.encode() for name, value in headers.items()}
-    outbox.send_one(topic, letter.key, letter.value, encoded)
+    outbox.send_one(
+        topic,
+        letter.key,
+        letter.value,
+        {name: value.encode() for name, value in headers.items()},
+    )
 
 
 class Shelf:
@@ -110,17 +115,18 @@ class Shelf:
         waiting = self._assign()
         while waiting:
             for message in self._consumer.consume(500, 1.0):
+                _, partition, offset = kafka.place(message)
                 if (error := message.error()) is not None:
                     if error.code() != KafkaError._PARTITION_EOF:
                         raise Failure(f"Kafka: {error.str()}")
-                    waiting.pop(message.partition(), None)
+                    waiting.pop(partition, None)
                     continue
-                end = waiting.get(message.partition())
-                if end is None or message.offset() >= end:
-                    waiting.pop(message.partition(), None)
+                end = waiting.get(partition)
+                if end is None or offset >= end:
+                    waiting.pop(partition, None)
                     continue
-                if message.offset() == end - 1:
-                    waiting.pop(message.partition())
+                if offset == end - 1:
+                    waiting.pop(partition)
                 if letter := _parse(message, self._stage):
                     yield letter
 
@@ -159,7 +165,8 @@ class Shelf:
 
 def _parse(message: Message, stage: str) -> DeadLetter | None:
     """The dead letter in a message, or None if it is another stage's."""
-    headers = {name: value.decode() for name, value in message.headers() or ()}
+    found = cast("list[tuple[str, bytes]]", message.headers() or [])
+    headers = {name: value.decode() for name, value in found}
     if headers.get("stage") != stage:
         return None
     return DeadLetter(

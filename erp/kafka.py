@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
@@ -38,9 +38,9 @@ def wait_for_kafka(options: Options, timeout: float = 60) -> AdminClient:
     """
     address = options["bootstrap.servers"]
     refusals: list[KafkaError] = []
-    listening = {"error_cb": refusals.append}
     # what goes wrong is in `refusals` and in the Failure, not in a line for each try
-    admin = AdminClient({**options, "log_level": "0", **listening}, logger=log)
+    listening: dict[str, Any] = {"log_level": "0", "error_cb": refusals.append}
+    admin = AdminClient({**options, **listening}, logger=log)
     deadline = time.monotonic() + timeout
     while True:
         try:
@@ -222,12 +222,16 @@ class Outbox:
         self._handed += len(messages)
         self._producer.poll(0)
         if accepted < len(messages):
-            for error in filter(None, (message.pop("_error", None) for message in messages)):
+            for refusal in filter(None, (message.pop("_error", None) for message in messages)):
                 self.failed += 1
-                log.error("not delivered to %s: %s", topic, error.str())
+                log.error("not delivered to %s: %s", topic, refusal.str())
 
     def send_one(
-        self, topic: str, key: bytes | None, value: bytes | None, headers: dict[str, bytes]
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: dict[str, str | bytes | None],
     ) -> None:
         """Hand over one message that has headers."""
         while self.waiting >= self._max_messages:
@@ -273,6 +277,19 @@ def reader(options: Options) -> Consumer:
     return Consumer(
         {"group.id": "unused", "enable.auto.commit": False, **_SILENT, **options}, logger=log
     )
+
+
+class Place(NamedTuple):
+    """Where a message stands."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+def place(message: Message) -> Place:
+    """Where a message that was read stands; the client has no place for one that was not."""
+    return Place(*cast(Place, (message.topic(), message.partition(), message.offset())))
 
 
 def position(message: Message) -> str:

@@ -99,7 +99,7 @@ def describe(path: Path, table: Table, encoding: str | None = None) -> CsvFile |
     """
     encoding = encoding or _encoding(path)
     with open_bytes(path) as raw:
-        text = io.TextIOWrapper(cast(IO[bytes], raw), encoding, errors="replace", newline="")
+        text = io.TextIOWrapper(raw, encoding, errors="replace", newline="")
         head = text.read(64 * 1024)
     if not head.strip("\ufeff \r\n"):
         log.warning("%s is empty", path)

@@ -156,7 +156,8 @@ def _text(text: pl.Series, _forms: Forms, _name: str) -> Cast:
 
 
 def _blank(text: pl.Series, reasons: pl.Series | None) -> pl.Series | None:
-    if text.is_empty() or (text.null_count() == 0 and text.min() > " "):  # none begins with a blank
+    # none begins with a blank
+    if text.is_empty() or (text.null_count() == 0 and str(text.min()) > " "):
         return reasons
     blank = text.is_null() | (text.str.strip_chars(" \t\r\n") == "")
     if not blank.any():

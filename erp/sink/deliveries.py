@@ -1,5 +1,7 @@
 """A message of one of the four tables, read as what it asks MongoDB to do."""
 
+from typing import cast
+
 import msgspec
 from confluent_kafka import Message
 
@@ -54,8 +56,13 @@ class Reader:
 
 def origin_of(message: Message) -> Origin:
     """Where a message of Kafka stands."""
-    moment = kafka.timestamp(message)
-    return Origin(message.topic(), message.partition(), message.offset(), moment)
+    # kafka.place would cost a twentieth of the sink's time
+    return Origin(
+        cast(str, message.topic()),
+        cast(int, message.partition()),
+        cast(int, message.offset()),
+        kafka.timestamp(message),
+    )
 
 
 def _text(key: bytes | None) -> str:

@@ -7,7 +7,7 @@ stands already is compared, by where its delivery came from, and replaced if tha
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from bson.errors import BSONError
 from pymongo import DeleteOne, ReplaceOne
@@ -113,8 +113,9 @@ class Store:
             if deletions:
                 self._delete(table, list(deletions.values()), now, outcome)
             for write in upserts.values():
-                write.document["kafka"] = write.origin._asdict()
-                write.document["stored_at"] = stored_at
+                document = _document(write)
+                document["kafka"] = write.origin._asdict()
+                document["stored_at"] = stored_at
             if standing := _insert(collection, list(upserts.values()), outcome):
                 replace = _swap if self._swap else _read_and_replace
                 replace(collection, standing, outcome)
@@ -189,12 +190,17 @@ def _find(
     return found
 
 
+def _document(write: Write) -> Document:
+    """The document of a write that is no deletion."""
+    return cast(Document, write.document)
+
+
 def _insert(collection: Collection[Document], writes: list[Write], outcome: Outcome) -> list[Write]:
     """Insert what is new; returns the writes whose document stands already."""
     problems: list[Document] = []
     try:
         if writes:
-            collection.insert_many([write.document for write in writes], ordered=False)
+            collection.insert_many([_document(write) for write in writes], ordered=False)
     except BulkWriteError as error:
         if is_outage(error):
             raise
@@ -214,7 +220,7 @@ def _insert_one_by_one(
     problems = []
     for index, write in enumerate(writes):
         try:
-            collection.insert_one(write.document)
+            collection.insert_one(_document(write))
         except UNENCODABLE as error:
             problems.append({"index": index, "code": type(error).__name__, "errmsg": str(error)})
         except OperationFailure as error:
@@ -253,7 +259,7 @@ def _replace(
     outcome: Outcome,
 ) -> None:
     operations = [
-        ReplaceOne(which, write.document) for which, write in zip(filters, writes, strict=True)
+        ReplaceOne(which, _document(write)) for which, write in zip(filters, writes, strict=True)
     ]
     try:
         replaced = collection.bulk_write(operations, ordered=False).matched_count
