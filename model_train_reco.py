@@ -1,7 +1,8 @@
 """Train the recommender: past sales in, models/item_sim.pkl out.
 
 Reads   the collections sales, sales_items and products of MongoDB, or a folder with sales.csv,
-        sales_items.csv and, for names and categories, products.csv (no server needed then).
+        sales_items.csv and, for names and categories, products.csv (no server needed then), or
+        the same as Parquet; with --engine spark also the topics of Kafka.
 Writes  the model at MODEL_PATH, whole or not at all; the one before stays beside it;
         with --evaluate evaluation.json and evaluation.html instead, in the model's folder;
         with --only-if-better also item_sim.decision.json beside the model, why it was replaced
@@ -12,6 +13,7 @@ busy shop. The recommendation service takes the new model over by itself.
 
     python model_train_reco.py                                # from MongoDB
     python model_train_reco.py --source csv:csv_out           # from files
+    python model_train_reco.py --engine spark                 # all processors, or a cluster's
     python model_train_reco.py --show 1082185                 # and what goes with this product
     python model_train_reco.py --evaluate                     # how good, beside its peers
     python model_train_reco.py --only-if-better               # for a timer: it can't hurt
@@ -24,6 +26,8 @@ import logging
 import time
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import msgspec
@@ -41,6 +45,7 @@ from erp.recommender import (
     replacement,
     training_data,
     training_mongo,
+    training_parquet,
 )
 from erp.recommender.catalogue import Catalogue
 from erp.recommender.comparison import compare
@@ -48,14 +53,36 @@ from erp.recommender.model import Model, ModelSettings
 
 log = logging.getLogger("erp.trainer")
 
-CSV = "csv:"
+CSV, PARQUET = "csv:", "parquet:"
 
 
 def flags() -> argparse.Namespace:
     """What was asked for on the command line."""
     parser = argument_parser(__doc__)
     parser.add_argument(
-        "--source", default="mongo", metavar="mongo|csv:PATH", help="where the sales are"
+        "--source",
+        default="mongo",
+        metavar="mongo|csv:PATH|parquet:PATH|kafka",
+        help="where the sales are; kafka with --engine spark",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=("local", "spark"),
+        default="local",
+        help="train in this process, or by Apache Spark: the same model, of more sales",
+    )
+    parser.add_argument(
+        "--master",
+        metavar="URL",
+        help="of Spark: local[2], spark://host:7077, yarn ... (default: spark-submit's, or all of"
+        " this machine)",
+    )
+    parser.add_argument(
+        "--conf",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of Spark, such as spark.driver.memory=8g; may be repeated",
     )
     parser.add_argument("--output", type=Path, metavar="PATH", help="the model, if not MODEL_PATH")
     parser.add_argument("--until", metavar="DATE", help="only sales before this date or time")
@@ -97,6 +124,57 @@ def main() -> int | None:
     if asked.rollback:
         roll_back(output, console)
         return None
+    if asked.engine == "spark":
+        model = trained_by_spark(asked, settings)
+    else:
+        model = trained_here(asked, settings, output, console)
+    if model is not None:
+        save(model, output, settings.versions_kept)
+        summarise(model, output, console)
+        if asked.show:
+            show(model, asked.show, console)
+    return None
+
+
+def trained_by_spark(asked: argparse.Namespace, settings: Settings) -> Model:
+    """Read and train on the executors of a Spark session."""
+    if asked.evaluate or asked.only_if_better:
+        raise UsageError("--evaluate and --only-if-better need --engine local")
+    try:
+        sources = import_module("erp.recommender.spark_sources")
+        training = import_module("erp.recommender.spark_training")
+    except ModuleNotFoundError as error:
+        if error.name not in ("pyspark", "py4j"):
+            raise
+        raise Failure(
+            "--engine spark needs pyspark: pip install -r requirements-spark.txt"
+        ) from None
+    kind, _, path = asked.source.partition(":")
+    if kind in ("csv", "parquet") and path:
+        opened = partial(sources.from_files, folder=path, kind=kind)
+    elif asked.source == "kafka":
+        opened = partial(sources.from_kafka, kafka=settings.kafka, prefix=settings.topic_prefix)
+    elif asked.source == "mongo":
+        uri = settings.mongo_uri.get_secret_value()
+        database = mongo.connect(uri, settings.mongo_database, settings.startup_timeout_seconds)
+        opened = partial(sources.from_mongo, uri=uri, database=database)
+    else:
+        raise UsageError(f"--source is mongo, csv:PATH, parquet:PATH or kafka, not {asked.source}")
+    wrong = [text for text in asked.conf if "=" not in text]
+    if wrong:
+        raise UsageError(f"--conf is NAME=VALUE, not {wrong[0]}")
+    zone = settings.business_timezone
+    until = moment_of(asked.until, zone) if asked.until else None
+    options = dict(text.split("=", 1) for text in asked.conf)
+    return training.train(
+        opened, kind, asked.master, options, model_settings(settings), zone, until
+    )
+
+
+def trained_here(
+    asked: argparse.Namespace, settings: Settings, output: Path, console: Console
+) -> Model | None:
+    """Read and train in this process; None where no model was asked for, or a better one stays."""
     started = time.perf_counter()
     baskets, catalogue = read(asked.source, settings)
     if asked.until:
@@ -118,11 +196,7 @@ def main() -> int | None:
     log.info("trained in %.1f s", time.perf_counter() - started)
     if made:
         model.facts["decision"] = msgspec.to_builtins(made)
-    save(model, output, settings.versions_kept)
-    summarise(model, output, console)
-    if asked.show:
-        show(model, asked.show, console)
-    return None
+    return model
 
 
 def evaluate(
@@ -189,13 +263,17 @@ def model_settings(settings: Settings) -> ModelSettings:
 def read(source: str, settings: Settings) -> tuple[training_data.Baskets, Catalogue]:
     """The baskets, and the products' catalogue; Failure where there are none."""
     never = settings.never_recommend
-    if source.startswith(CSV):
-        folder = Path(source.removeprefix(CSV))
+    if source.startswith((CSV, PARQUET)):
+        folder = Path(source.partition(":")[2])
         if not folder.is_dir():
             raise Failure(f"{folder} is no folder: csv_out/prepare.py fills one")
         try:
-            baskets = training_data.from_csv(folder, settings.business_timezone)
-            products = training_data.products_from_csv(folder)
+            if source.startswith(CSV):
+                baskets = training_data.from_csv(folder, settings.business_timezone)
+                products = training_data.products_from_csv(folder)
+            else:
+                baskets = training_parquet.read_baskets(folder, settings.business_timezone)
+                products = training_parquet.read_products(folder)
         except training_data.TrainingDataError as error:
             raise Failure(str(error)) from error
         where, remedy = folder, "csv_out/prepare.py fills it"
@@ -207,7 +285,10 @@ def read(source: str, settings: Settings) -> tuple[training_data.Baskets, Catalo
         where = f"MongoDB's {settings.mongo_database}"
         remedy = "run erp_simulator_producer.py and erp_kafka_to_mongo.py"
     else:
-        raise UsageError(f"--source is mongo or csv:PATH, not {source}")
+        raise UsageError(
+            "--source is mongo, csv:PATH, parquet:PATH or, with --engine spark, kafka;"
+            f" not {source}"
+        )
     if not len(baskets):
         raise Failure(f"there are no sales with lines in {where}: {remedy}")
     return baskets, Catalogue.from_products(products, never)
