@@ -132,30 +132,53 @@ def test_calibration_is_told_by_size_source_and_store():
 SALES = [["a", "b"], ["a", "b"], ["a", "c"], ["b", "c", "d"], ["d"]]
 
 
-def test_sar_sums_jaccard_similarities():
-    """a and b share 2 of 4 sales, a and c 1 of 4, b and c 1 of 4, b and d 1 of 4, c and d 1 of 3.
+@pytest.fixture(scope="module")
+def skewed():
+    """300 sales of twelve products, the first ones much commoner: as baskets and as a matrix."""
+    draw = np.random.default_rng(8)
+    rate = 0.9 / np.arange(1, 13)
+    sales = [
+        [f"p{code:02d}" for code in np.flatnonzero(draw.random(12) < rate)] for _ in range(300)
+    ]
+    data = baskets_of([basket or ["p00"] for basket in sales])
+    held = np.zeros((len(data), 12))
+    held[np.repeat(np.arange(len(data)), data.sizes), data.items] = 1
+    return data, held
 
-    For a basket of c: d with 1/3, then a and b with 1/4. For c and a: b has 1/4 + 2/4.
-    """
-    codes = peers.sar_jaccard(baskets_of(SALES), trial_of([[2], [0, 2]], [0, 0]))
-    assert [3, 0, 1] == [codes[0][0], *sorted(codes[0][1:3])]
-    assert [1, 3, -1] == codes[1][:3].tolist()
+
+SHOWN = [[5, 7, 10], *([a, b] if a != b else [a] for a in range(12) for b in range(a, 12))]
 
 
-def test_ease_is_the_closed_form_of_the_paper():
+def best_by(weights):
+    """For each of SHOWN the products in the order of the sum of the basket's rows of weights."""
+    for basket in SHOWN:
+        scores = weights[basket].sum(axis=0)
+        ranked = [int(code) for code in np.argsort(-scores) if scores[code] > 0]
+        yield [code for code in ranked if code not in basket][: evaluation.DEPTH]
+
+
+def shown_by(codes):
+    return [[int(code) for code in row if code >= 0] for row in codes]
+
+
+def test_sar_sums_jaccard_similarities(skewed):
+    """Sales with both over sales with either, written out."""
+    data, held = skewed
+    both = held.T @ held
+    weights = both / (np.diag(both)[:, None] + np.diag(both) - both)
+    np.fill_diagonal(weights, 0)
+    codes = peers.sar_jaccard(data, trial_of(SHOWN, [0] * len(SHOWN)))
+    assert list(best_by(weights)) == shown_by(codes)
+
+
+def test_ease_is_the_closed_form_of_the_paper(skewed):
     """The order of the scores is that of x B with B written out in full precision."""
-    data = baskets_of(SALES * 3)
-    held = np.zeros((15, 4))
-    held[np.repeat(np.arange(15), data.sizes), data.items] = 1
-    inverse = np.linalg.inv(held.T @ held + 2.0 * np.eye(4))
+    data, held = skewed
+    inverse = np.linalg.inv(held.T @ held + 2.0 * np.eye(12))
     weights = -inverse / np.diag(inverse)
     np.fill_diagonal(weights, 0)
-    shown = [[0], [1], [2], [3], [0, 3]]
-    codes = peers.ease(data, trial_of(shown, [0] * 5), ridge=2.0)
-    for row, basket in enumerate(shown):
-        scores = weights[basket].sum(axis=0)
-        order = [code for code in np.argsort(-scores) if code not in basket and scores[code] > 0]
-        assert order == [code for code in codes[row] if code >= 0]
+    codes = peers.ease(data, trial_of(SHOWN, [0] * len(SHOWN)), ridge=2.0)
+    assert list(best_by(weights)) == shown_by(codes)
 
 
 def test_popularity_leaves_out_the_basket():
