@@ -118,6 +118,7 @@ def set_up(settings: Any, title: str, icon: str) -> tuple[Text, Formats]:
         required=True,
         label_visibility="collapsed",
     )
+    language = language or _language(settings.page_language)
     locale = reader_locale(language, st.context.locale)
     return partial(text, language), Formats(locale, settings.currency, settings.business_timezone)
 
@@ -164,7 +165,7 @@ def database(settings: Any, t: Text) -> Database[mongo.Document]:
         stop_with(t, "mongo_refuses" if refused else "mongo_away", address=mongo.address(uri))
 
 
-def stop_with(t: Text, key: str, retry: float = RETRY_SECONDS, **values: Any) -> Any:
+def stop_with(t: Text, key: str, retry: float = RETRY_SECONDS, **values: Any) -> NoReturn:
     """Say what is the matter and what to do (`key` and `key_hint`), try again by itself, stop."""
     title, hint = t(key, **values), t(f"{key}_hint", seconds=f"{retry:g}")
     st.warning(f"**{title}**  \n{hint}", icon=":material/power_off:")
