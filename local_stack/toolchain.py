@@ -77,7 +77,7 @@ def jars_folder(project: Path = HERE) -> Path:
     folder.
     """
     digest = hashlib.sha256((project / POM.name).read_bytes())
-    for source in sorted((project / JAVA_SOURCES.name).iterdir()):
+    for source in sorted((project / JAVA_SOURCES.name).glob("*")):
         digest.update(source.read_bytes())
     return RUN_DIR / "jars" / digest.hexdigest()[:12]
 
@@ -85,8 +85,8 @@ def jars_folder(project: Path = HERE) -> Path:
 def fetch_jars(java: str, project: Path = HERE) -> Path:
     """The folder of jars, filled by Maven on the first call; it appears whole or not at all.
 
-    `project` is a folder with a pom.xml, whose dependencies are fetched, and the folder java, whose
-    sources are compiled against them.
+    `project` is a folder with a pom.xml, whose dependencies are fetched, and, where there is one,
+    the folder java, whose sources are compiled against them.
     """
     jars = jars_folder(project)
     if not jars.is_dir():
@@ -107,11 +107,12 @@ def _fill(jars: Path, java: str, project: Path) -> None:
         _run([mvn, "-q", "-B", "-f", pom, *copy], "Maven could not fetch the jars")
         classpath = os.pathsep.join(str(jar) for jar in whole.glob("*.jar"))
         compiler = ["-m", "jdk.compiler/com.sun.tools.javac.Main", "-d", str(whole)]
-        sources = map(str, (project / JAVA_SOURCES.name).glob("*.java"))
-        _run(
-            [java, *compiler, "-cp", classpath, *sources],
-            f"Java could not compile {project.name}/java (a JRE cannot; {INSTALL_JAVA})",
-        )
+        sources = list(map(str, (project / JAVA_SOURCES.name).glob("*.java")))
+        if sources:
+            _run(
+                [java, *compiler, "-cp", classpath, *sources],
+                f"Java could not compile {project.name}/java (a JRE cannot; {INSTALL_JAVA})",
+            )
         shutil.copy(JAVA_SOURCES / "log4j2.xml", whole)
         whole.replace(jars)
 

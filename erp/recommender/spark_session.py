@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -67,6 +68,7 @@ def session(master: str | None, options: Mapping[str, str], source: str) -> Spar
             ) from None
         raise
     running.sparkContext.setLogLevel("ERROR")
+    logging.getLogger("py4j").setLevel(logging.WARNING)
     return running
 
 

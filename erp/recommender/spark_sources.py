@@ -97,15 +97,20 @@ def from_mongo(spark: SparkSession, uri: str, database: Database) -> Source:
     )
     if not _can_sample(database):
         reader = reader.option("partitioner", ONE_READER)
-    lines = reader.option("collection", contract.SALES_ITEMS.name).schema(
-        "sale_id string, product_id string, quantity double"
+
+    def collection(name: str, schema: str) -> DataFrame:
+        return reader.option("collection", name).schema(schema).load()
+
+    lines = collection(
+        contract.SALES_ITEMS.name, "sale_id string, product_id string, quantity double"
     )
-    headers = reader.option("collection", contract.SALES.name).schema(
-        "sale_id string, sale_datetime timestamp, customer_id string, store_id string"
+    headers = collection(
+        contract.SALES.name,
+        "sale_id string, sale_datetime timestamp, customer_id string, store_id string",
     )
     fields = dict.fromkeys(PRODUCTS[1:], 1)
     products = list(database[contract.PRODUCTS.name].find({}, fields))
-    return _whole(lines.load(), headers.load(), products)
+    return _whole(lines, headers, products)
 
 
 def _can_sample(database: Database) -> bool:
