@@ -342,7 +342,7 @@ class Feed:
             return (message.key() or b"").decode(errors="replace"), None
         try:
             recommendation = self._decoder.decode(value)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:  # the latter: nested too deeply
             self._unreadable += 1
             self._last_unreadable = f"{position(message)}: {error}"
             log.warning("not a recommendation: %s", self._last_unreadable)

@@ -49,6 +49,8 @@ class Reader:
             raise BadMessageError("breaks-contract", str(error)) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BadMessageError("not-json", str(error)) from None
+        except RecursionError:
+            raise BadMessageError("not-json", "it is nested too deeply") from None
         _check_key(table, name, record)
         stored = document(table, record)
         return Write(table, stored["_id"], stored, origin)

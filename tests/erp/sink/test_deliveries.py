@@ -1,0 +1,49 @@
+"""A message that means harm, read: a value of the contract or a refusal, nothing else."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from erp.sink.deliveries import BadMessageError, Origin, Reader
+
+READER = Reader("erp.")
+MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+SALE = {"sale_id": "1", "sale_datetime": "2026-01-01T00:00:00Z"}
+ORIGIN = Origin("erp.sales", 0, 7, MOMENT)
+
+
+def read(value, key=b"1"):
+    """What the sink makes of a sale's message."""
+    return READER.read(
+        key, value if isinstance(value, bytes) else json.dumps(value).encode(), ORIGIN
+    )
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+def test_a_value_nested_without_end_is_refused(opening):
+    """It would cost the program its stack; the messages behind it would wait for ever."""
+    deep = json.dumps(SALE).encode()[:-1] + b',"x":' + opening * 100_000
+    with pytest.raises(BadMessageError, match="nested too deeply") as refused:
+        read(deep)
+    assert "not-json" == refused.value.error_class
+
+
+def test_an_operator_of_mongodb_never_reaches_it():
+    """Unknown fields are left out, and a field of the contract has a value, not a document."""
+    assert {"_id", *SALE} == set(read(SALE | {"$where": "sleep(1000)"}).document)
+    for field in ("sale_id", "customer_id", "total_amount"):
+        with pytest.raises(BadMessageError, match=f"at `\\$.{field}`"):
+            read(SALE | {field: {"$gt": ""}})
+
+
+def test_a_text_that_looks_like_a_path_of_mongodb_is_a_text():
+    """$$ROOT is no customer of the shop, and no harm either."""
+    assert "$$ROOT" == read(SALE | {"customer_id": "$$ROOT"}).document["customer_id"]
+
+
+def test_a_refusal_is_one_line_whatever_the_message_holds():
+    """No line of the log is forged by a key."""
+    with pytest.raises(BadMessageError) as refused:
+        read(SALE, b"1\n2026-01-01 00:00:00 INFO erp.sink: all is well")
+    assert 1 == len(str(refused.value).splitlines())
