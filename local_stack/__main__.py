@@ -9,6 +9,7 @@ Run by  a person or `make`, before anything else of the project
     STACK=docker python -m local_stack up  the containers of docker-compose.yml instead
     python -m local_stack status           who runs, where, since when, how big
     python -m local_stack topics           topics, counts, groups with lag, newest messages
+    python -m local_stack topics --raise 12  more partitions, of topics in use
     python -m local_stack down             stop both; the data stays
     python -m local_stack reset            stop both and delete their data
 
@@ -21,6 +22,8 @@ import sys
 from pathlib import Path
 
 from config import Settings
+from erp import contract
+from erp.partitions import raise_partitions
 from erp.process import FAILED, USAGE, Failure, UsageError
 from local_stack import lifecycle
 from local_stack.report import print_status
@@ -79,6 +82,13 @@ def parse_options() -> argparse.Namespace:
     topics.add_argument(
         "--newest", type=int, default=3, help="messages shown of each topic (default: %(default)s)"
     )
+    topics.add_argument(
+        "--raise",
+        dest="partitions",
+        type=int,
+        metavar="N",
+        help="first give our topics N partitions where they have fewer; set TOPIC_PARTITIONS too",
+    )
     topics.set_defaults(run=run_topics)
     return parser.parse_args()
 
@@ -116,6 +126,9 @@ def run_status(options: argparse.Namespace) -> int:
 
 def run_topics(options: argparse.Namespace) -> int:
     settings = Settings.load()
+    if options.partitions is not None:
+        names = [settings.topic_prefix + name for name in contract.TOPICS]
+        raise_partitions(settings.kafka, names, options.partitions)
     print_topics(settings.kafka, "" if options.all else settings.topic_prefix, options.newest)
     return 0
 

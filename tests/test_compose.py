@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -16,13 +17,17 @@ import yaml
 from confluent_kafka import Consumer, KafkaError, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from config import Settings
+from erp import health_check
 from local_stack.server import Server, free_ports
 from local_stack.toolchain import fetch_jars, find_java, versions
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "docker-compose.yml"
 SERVICES = yaml.safe_load(FILE.read_text())["services"]
+STAGES = {name: each for name, each in SERVICES.items() if each.get("profiles") == ["scale"]}
 EACH_SERVICE = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
+EACH_STAGE = pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
 PATIENCE_SECONDS = 30
 
 
@@ -32,8 +37,9 @@ def megabytes(text: str) -> int:
 
 
 def test_services() -> None:
-    """There are a Kafka, a Kafdrop and a MongoDB, and nothing else."""
-    assert {"kafka", "kafdrop", "mongo"} == set(SERVICES)
+    """There are a Kafka, a Kafdrop and a MongoDB, and with the profile scale sink and service."""
+    assert {"kafka", "kafdrop", "mongo"} == set(SERVICES) - set(STAGES)
+    assert {"sink", "reco"} == set(STAGES)
 
 
 @pytest.mark.parametrize(("name", "port"), [("kafka", 9094), ("kafdrop", 9000), ("mongo", 27017)])
@@ -45,7 +51,7 @@ def test_published_on_loopback_only(name: str, port: int) -> None:
 @EACH_SERVICE
 def test_image_is_pinned(service: dict) -> None:
     """An image is a whole version, never a moving tag."""
-    assert re.fullmatch(r"[a-z/]+:\d+\.\d+\.\d+", service["image"])
+    assert re.fullmatch(r"[a-z/-]+:\d+\.\d+\.\d+", service["image"])
 
 
 def test_kafka_is_the_version_of_the_local_stack() -> None:
@@ -106,6 +112,84 @@ def test_kafdrop_waits_for_kafka_and_changes_no_topic() -> None:
     assert {"--topic.createEnabled=false", "--topic.deleteEnabled=false"} == switches
 
 
+@EACH_STAGE
+def test_a_stage_can_be_run_many_times_and_reach_nothing_else(stage: dict) -> None:
+    """No name, port or data of its own, no privilege; it waits for Kafka and MongoDB."""
+    assert set() == {"container_name", "ports", "privileged"} & set(stage)
+    assert {"kafka", "mongo"} == set(stage["depends_on"])
+    assert ["ALL"] == stage["cap_drop"]
+    assert stage["read_only"]
+    assert stage["init"]
+    assert all(mount.endswith(":ro") for mount in stage.get("volumes", []))
+
+
+@EACH_STAGE
+def test_a_stage_has_settings_that_exist_and_a_flag_that_its_health_check_reads(
+    stage: dict,
+) -> None:
+    """Its environment names fields of Settings; its metrics are what the check asks."""
+    assert {name.lower() for name in stage["environment"]} <= set(Settings.model_fields)
+    assert (ROOT / stage["command"][0]).is_file()
+    assert "--metrics-port" in stage["command"]
+    assert ["CMD", "python", "-m", "erp.health_check"] == stage["healthcheck"]["test"]
+
+
+def instructions() -> list[tuple[str, str]]:
+    """The Dockerfile as pairs of instruction and the rest of its line."""
+    text = re.sub(r"\\\n", " ", (ROOT / "Dockerfile").read_text())
+    lines = [line.strip() for line in text.splitlines() if line.strip() and line[0] != "#"]
+    return [tuple(line.split(None, 1)) for line in lines]
+
+
+def test_image_is_pinned_slim_and_not_root() -> None:
+    """It is built on whole versions, runs as a user of its own, and has a health check."""
+    bases = [rest.split()[0] for name, rest in instructions() if name == "FROM"]
+    assert all(re.fullmatch(r"python:\d+\.\d+\.\d+-slim-[a-z]+", base) for base in bases)
+    assert ["erp"] == [rest for name, rest in instructions() if name == "USER"]
+    assert any("--require-hashes" in rest for name, rest in instructions() if name == "RUN")
+    [check] = [rest for name, rest in instructions() if name == "HEALTHCHECK"]
+    assert json.loads(check.split("CMD", 1)[1]) == ["python", "-m", "erp.health_check"]
+
+
+def copied() -> list[Path]:
+    """What the image takes from the project, patterns resolved."""
+    found = []
+    for name, rest in instructions():
+        if name == "COPY" and not rest.startswith("--from"):
+            for source in rest.split()[:-1]:
+                matches = list(ROOT.glob(source.rstrip("/")))
+                assert matches, source
+                found += matches
+    return found
+
+
+def test_image_holds_every_script_and_only_what_is_let_in() -> None:
+    """Each source of COPY exists, is let in by .dockerignore, and no script is missing."""
+    sources = {path.relative_to(ROOT).as_posix() for path in copied()}
+    assert {script.name for script in ROOT.glob("*.py")} <= sources
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    allowed = [line[1:].rstrip("/") for line in lines if line.startswith("!")]
+    assert "*" in lines
+    assert [] == [s for s in sources if not any(fnmatch(s, pattern) for pattern in allowed)]
+
+
+@pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False)])
+def test_stage_health_check(status: int, healthy: bool) -> None:
+    """A stage is asked at the port of its own flag; one that does not answer is not well."""
+    with HTTPServer(("127.0.0.1", 0), Health) as server:
+        server.status = status
+        command = ["python", "reco_service_stream.py", "--metrics-port", str(server.server_port)]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert healthy == (health_check.problem(command) is None)
+        server.shutdown()
+    assert "healthz" in health_check.problem(command)
+
+
+def test_a_stage_without_metrics_is_well_while_it_runs() -> None:
+    """A producer or a trainer serves nothing that could be asked."""
+    assert None is health_check.problem(["python", "model_train_reco.py", ""])
+
+
 class Health(BaseHTTPRequestHandler):
     """Answers every request with the server's `status`."""
 
@@ -131,8 +215,13 @@ def test_kafdrop_health_check(status: int, healthy: bool) -> None:
 def test_real_compose_tool_accepts_the_file() -> None:
     """Where a compose tool is installed, it reads the file as the services that PyYAML sees."""
     for tool in filter(_works, (["docker", "compose"], ["docker-compose"])):
+        # the profile by its variable: version 1 of the tool knows no flag for it
         done = subprocess.run(
-            [*tool, "-f", str(FILE), "config"], capture_output=True, text=True, check=False
+            [*tool, "-f", str(FILE), "config"],
+            env=os.environ | {"COMPOSE_PROFILES": "scale"},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert 0 == done.returncode, done.stderr
         assert set(SERVICES) == set(yaml.safe_load(done.stdout)["services"])
