@@ -401,7 +401,7 @@ def main() -> int | None:
     health.report("kafka")
     uri, patience = settings.mongo_uri.get_secret_value(), settings.startup_timeout_seconds
     database = mongo.connect(uri, settings.mongo_database, patience)
-    mongo.ensure_indexes(database, [contract.RECOMMENDATIONS])
+    mongo.ensure_recommendation_indexes(database, settings.recommendations_ttl_days)
     health.report("mongo")
     service = Service(settings, stop, database, health)
     if flags.new_only:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from pymongo import ASCENDING, DESCENDING, IndexModel, MongoClient
+from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import (
     AutoReconnect,
@@ -17,6 +18,7 @@ from pymongo.errors import (
     OperationFailure,
     PyMongoError,
 )
+from pymongo.write_concern import WriteConcern
 
 from erp import contract
 from erp.process import Failure
@@ -33,9 +35,11 @@ _PASSING_CODES = {
     6, 7, 13, 50, 89, 91, 133, 134, 189, 202, 211, 262, 317, 358, 8000, 9001, 10058, 10107, 11600,
     11602, 13435, 13436, 14031,
 }  # fmt: skip
+COMMAND_NOT_FOUND = 59
 _CREDENTIAL_CODES = {18, 13, 8000}  # AuthenticationFailed, Unauthorized, AtlasError
 
-# What the queries of the stages need on a real MongoDB: collection -> indexes.
+# What the queries of the stages need beside _id: collection -> indexes. Which query needs which is
+# told in docs/scale.md; each one costs every write, so none is here for a query that nobody asks.
 INDEXES: dict[str, list[IndexModel]] = {
     contract.SALES.name: [
         IndexModel([("sale_datetime", DESCENDING)]),
@@ -45,27 +49,32 @@ INDEXES: dict[str, list[IndexModel]] = {
     ],
     contract.SALES_ITEMS.name: [
         IndexModel([("sale_id", ASCENDING)]),
-        IndexModel([("product_id", ASCENDING)]),
         IndexModel([("stored_at", ASCENDING)]),
     ],
-    contract.PRODUCTS.name: [
-        IndexModel([("category", ASCENDING)]),
-        IndexModel([("stored_at", ASCENDING)]),
-    ],
+    contract.PRODUCTS.name: [IndexModel([("stored_at", ASCENDING)])],
     contract.CUSTOMERS.name: [IndexModel([("stored_at", ASCENDING)])],
     contract.DELETIONS: [IndexModel([("stored_at", ASCENDING)])],
-    contract.TOP_PRODUCTS: [IndexModel([("revenue", DESCENDING)])],
     contract.RECOMMENDATIONS: [
         IndexModel([("created_at", DESCENDING)]),
         IndexModel([("timestamp", DESCENDING)]),
         IndexModel([("customer_id", ASCENDING), ("timestamp", DESCENDING)]),
+        IndexModel(
+            [("complete", ASCENDING), ("created_at", DESCENDING)],
+            name="incomplete",
+            partialFilterExpression={"complete": False},  # of all answers few
+        ),
     ],
 }
+KEPT, EXPIRING = "created_at_-1", "expires"  # the index of created_at, without and with an end
+DAY = 86_400  # seconds
+LASTING = WriteConcern(w="majority", j=True)  # an acknowledged write outlives a crash
 
 
 def connect(uri: str, database: str, timeout: float = 60) -> Database[Document]:
     """The database, once it answers; times are aware and in UTC.
 
+    Writes are acknowledged by a majority, from the journal, unless `uri` says otherwise (w, journal
+    or wtimeoutMS).
     Waits up to `timeout` seconds with a word in the log. Raises Failure when it stays away or
     refuses the credentials; neither message holds the password.
     """
@@ -81,7 +90,8 @@ def connect(uri: str, database: str, timeout: float = 60) -> Database[Document]:
             client.admin.command("ping")
             # ping needs no rights; this does, so that a wrong password shows here
             client[database].list_collection_names()
-            return client[database]
+            concern = client.write_concern if client.write_concern.document else LASTING
+            return client.get_database(database, write_concern=concern)
         except OperationFailure as error:
             if error.code in _CREDENTIAL_CODES:
                 raise Failure(
@@ -174,3 +184,47 @@ def ensure_indexes(database: Database[Document], collections: Sequence[str]) -> 
     for name in collections:
         if models := INDEXES.get(name):
             database[name].create_indexes(models)
+
+
+def ensure_recommendation_indexes(database: Database[Document], days: int) -> None:
+    """The indexes of the recommendations, which are deleted after so many days; 0: never."""
+    models = [
+        model for model in INDEXES[contract.RECOMMENDATIONS] if model.document["name"] != KEPT
+    ]
+    database[contract.RECOMMENDATIONS].create_indexes(models)
+    expire_recommendations(database, days)
+
+
+def expire_recommendations(database: Database[Document], days: int) -> None:
+    """Have the server delete recommendations so many days after they were made; 0: never.
+
+    The index of created_at does it. It is created, changed or dropped as needed, the new one before
+    the old one goes, so that no query is without.
+    """
+    collection = database[contract.RECOMMENDATIONS]
+    standing = collection.index_information()
+    if not days:
+        collection.create_index([("created_at", DESCENDING)], name=KEPT)
+        if EXPIRING in standing:
+            collection.drop_index(EXPIRING)
+            log.info("recommendations are kept for ever")
+        return
+    seconds = days * DAY
+    before = standing.get(EXPIRING, {}).get("expireAfterSeconds")
+    if before is not None and before != seconds:
+        _change_expiry(collection, seconds)
+    collection.create_index([("created_at", ASCENDING)], name=EXPIRING, expireAfterSeconds=seconds)
+    if KEPT in standing:
+        collection.drop_index(KEPT)
+    if before != seconds:
+        log.info("recommendations are deleted after %d days", days)
+
+
+def _change_expiry(collection: Collection[Document], seconds: int) -> None:
+    change = {"name": EXPIRING, "expireAfterSeconds": seconds}
+    try:
+        collection.database.command("collMod", collection.name, index=change)
+    except OperationFailure as error:
+        if error.code != COMMAND_NOT_FOUND:
+            raise
+        collection.drop_index(EXPIRING)  # a server of tests
