@@ -1,5 +1,6 @@
 """From a CSV file to messages: surveyed, read, checked, without repeated keys or unwanted sales."""
 
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from erp.hashes import Repeats, hashes
 from erp.ingest.csv_files import CsvFile
 from erp.ingest.csv_reader import LINE, Block, Fault, read_blocks, shown
 from erp.ingest.csv_survey import Survey
-from erp.ingest.rows import Checked, check
+from erp.ingest.rows import Checked, check, numbers
 from erp.ingest.tickets import Selection
 
 T = TypeVar("T")
@@ -36,7 +37,7 @@ class Load:
 def load(file: CsvFile, survey: Survey, selection: Selection, largest: int) -> Iterator[Load]:
     """The file block by block; messages have at most `largest` bytes."""
     repeats = Repeats(survey.repeated)
-    for block in read_blocks(file):
+    for block in read_blocks(file, numbers=numbers(file.table, survey.forms)):
         checked = check(file.table, block.frame, survey.forms, largest)
         if repeats:
             _drop_repeats(file, block, checked, repeats)
@@ -78,10 +79,10 @@ def _messages(table: pl.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def ahead(source: Iterator[T]) -> Iterator[T]:
-    """The same items, each made by a thread while the one before it is in use."""
+def ahead(source: Iterator[T], depth: int = 2) -> Iterator[T]:
+    """The same items, up to `depth` of them made by a thread before they are asked for."""
     with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, source, None)
-        while (item := coming.result()) is not None:
-            coming = thread.submit(next, source, None)
+        coming = deque(thread.submit(next, source, None) for _ in range(depth))
+        while (item := coming.popleft().result()) is not None:
+            coming.append(thread.submit(next, source, None))
             yield item

@@ -22,6 +22,7 @@ from erp.ingest.rows import COMMA_ONLY, POINT_ONLY, DateOrder, Decimal, Forms, k
 
 log = logging.getLogger("erp.csv")
 
+BLOCK_BYTES = 4 * 1024 * 1024  # enough for polars to split a block with all cores
 _BUCKETS = 64  # files that the hashes are spread over; one of them at a time is in memory
 _SHIFT = np.uint64(64 - _BUCKETS.bit_length() + 1)
 
@@ -64,7 +65,7 @@ def survey(
     rows = 0
     with tempfile.TemporaryDirectory(prefix="erp-survey-") as folder:
         buckets = _Buckets(Path(folder))
-        for block in read_blocks(file, skipped):
+        for block in read_blocks(file, skipped, block_bytes=BLOCK_BYTES):
             rows += block.rows
             for name in numbers:
                 if name in block.frame.columns:

@@ -14,9 +14,7 @@ from typing import get_args, get_type_hints
 import polars as pl
 
 from erp.contract import Table
-from erp.ingest.csv_reader import LINE, Fault, shown
-
-LARGEST_INTEGER = 2**53 - 1  # that no reader of JSON rounds
+from erp.ingest.csv_reader import LARGEST_INTEGER, LINE, Fault, shown
 
 TRUE = ("true", "t", "1", "1.0", "yes", "y", "si", "sí", "s", "verdadero")
 FALSE = ("false", "f", "0", "0.0", "no", "n", "falso")
@@ -80,8 +78,9 @@ class Checked:
 
 
 def check(table: Table, frame: pl.DataFrame, forms: Forms, largest: int | None = None) -> Checked:
-    """Check the text columns of `frame`; messages longer than `largest` bytes are refused.
+    """Check the columns of `frame`; messages longer than `largest` bytes are refused.
 
+    A column of numbers that is read as such already (`numbers`) has nothing left to check.
     A row has one fault, that of its first column at fault in the contract's order.
     """
     columns: list[pl.Series] = []
@@ -94,7 +93,8 @@ def check(table: Table, frame: pl.DataFrame, forms: Forms, largest: int | None =
             )
             continue
         text = frame[name]
-        values, reasons = _CASTS[kind](text, forms, name)
+        done = text.dtype == _TYPES[kind]
+        values, reasons = (text, None) if done else _CASTS[kind](text, forms, name)
         if name in table.required:
             reasons = _blank(text, reasons)
         if reasons is not None:
@@ -131,6 +131,20 @@ def kinds(table: Table) -> dict[str, type]:
     return {name: _plain(hints[name]) for name in table.columns}
 
 
+def numbers(table: Table, forms: Forms) -> dict[str, pl.DataType]:
+    """The columns that the reader may take for numbers at once, and the type of each.
+
+    None where the decimal mark is in doubt; none of the natural key, which is compared as text.
+    """
+    if forms.decimal is not Decimal.POINT:
+        return {}
+    return {
+        name: _TYPES[kind]
+        for name, kind in kinds(table).items()
+        if kind in (int, float) and name not in table.natural_key
+    }
+
+
 def _plain(hint: type) -> type:
     return next((part for part in get_args(hint) if part is not type(None)), hint)
 
@@ -149,10 +163,6 @@ def _encode(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
 
 # Each cast gives the values and, where it refuses any, a column of reasons (null: fine).
 Cast = tuple[pl.Series, pl.Series | None]
-
-
-def _text(text: pl.Series, _forms: Forms, _name: str) -> Cast:
-    return text, None
 
 
 def _blank(text: pl.Series, reasons: pl.Series | None) -> pl.Series | None:
@@ -375,7 +385,6 @@ _TYPES = {
     datetime: pl.Datetime("us", "UTC"),
 }
 _CASTS: dict[type, Callable[[pl.Series, Forms, str], Cast]] = {
-    str: _text,
     int: _integer,
     float: _float,
     bool: _boolean,
