@@ -55,15 +55,12 @@ def answers(model: Model, baskets: list[Basket], n: int) -> list[Document]:
         if len(products) < len(basket.lines):
             returned = {line.product_id for line in basket.lines.values()}.difference(products)
             recommended[index] = _without(returned, model, basket, products, n)
-    return [
-        _answer(basket, products, model.catalogue, model.algo, model.version)
-        for basket, products in zip(baskets, recommended, strict=True)
-    ]
+    return _documents(baskets, recommended, model.catalogue, model.algo, model.version)
 
 
 def nothing_known(baskets: list[Basket]) -> list[Document]:
     """The answers of a shop without model, products and sales: nothing to offer."""
-    return [_answer(basket, [], Catalogue(), "none", "none") for basket in baskets]
+    return _documents(baskets, [[] for _ in baskets], Catalogue(), "none", "none")
 
 
 def encode(answer: Document) -> bytes:
@@ -91,31 +88,36 @@ def _without(
     return numbered([each for each in more if each["product_id"] not in returned][:n], n)
 
 
-def _answer(
-    basket: Basket,
-    recommended: list[Document],
+def _documents(
+    baskets: list[Basket],
+    recommended: list[list[Document]],
     catalogue: Catalogue,
     algo: str,
     model_version: str,
-) -> Document:
-    sale = basket.sale
+) -> list[Document]:
     now = datetime.now(UTC)
-    lines = [line for _, line in sorted(basket.lines.items())[:BASKET_LINES_MAX]]
-    return {
-        "_id": sale.sale_id,
-        "sale_id": sale.sale_id,
-        "customer_id": sale.customer_id,
-        "store_id": sale.store_id,
-        "payment_type": sale.payment_type,
-        "timestamp": sale.sale_datetime,
-        "created_at": in_milliseconds(now),
-        "algo": algo,
-        "model_version": model_version,
-        "complete": basket.complete,
-        "latency_ms": round(max(0.0, now.timestamp() - basket.entered) * 1000, 1),
-        "basket_products": [_shown(line, catalogue.get(line.product_id)) for line in lines],
-        "recommendations": recommended,
-    }
+    created_at, seconds = in_milliseconds(now), now.timestamp()
+    return [
+        {
+            "_id": basket.sale.sale_id,
+            "sale_id": basket.sale.sale_id,
+            "customer_id": basket.sale.customer_id,
+            "store_id": basket.sale.store_id,
+            "payment_type": basket.sale.payment_type,
+            "timestamp": basket.sale.sale_datetime,
+            "created_at": created_at,
+            "algo": algo,
+            "model_version": model_version,
+            "complete": basket.complete,
+            "latency_ms": round(max(0.0, seconds - basket.entered) * 1000, 1),
+            "basket_products": [
+                _shown(line, catalogue.get(line.product_id))
+                for _, line in sorted(basket.lines.items())[:BASKET_LINES_MAX]
+            ],
+            "recommendations": products,
+        }
+        for basket, products in zip(baskets, recommended, strict=True)
+    ]
 
 
 def _shown(line: Line, product: Product) -> Document:
