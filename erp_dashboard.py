@@ -92,6 +92,9 @@ def draw_meanwhile(database: Database[mongo.Document], t: page.Text, fmt: Format
     names = ["tickets", "net", "units", "gross", "discount"]
     days = pl.DataFrame(snapshots.read(database, contract.DAILY_SALES, fields=names))
     history_sections.totals(days.sum().row(0, named=True), t, fmt)
+    if page.first_run():
+        page.go_on()
+        st.stop()
     days = days.with_columns(day=pl.col("_id").str.to_date("%Y-%m-%d"))
     view = View(days["day"].min(), days["day"].max())
     history_sections.first_trend(days, view, Look(t, fmt, {}, "meanwhile"))

@@ -127,7 +127,8 @@ def trend(report: Report, look: Look, save: Callable[[], None]) -> None:
     measure = measure or "net"
     save()
     step: Step = state["shown_step"]
-    _trend_chart(report.over_time(step), step, measure, look)
+    with st.container(key="trend"):
+        _trend_chart(report.over_time(step), step, measure, look)
 
 
 def first_trend(days: pl.DataFrame, view: View, look: Look) -> None:
@@ -149,8 +150,7 @@ def _trend_chart(frame: pl.DataFrame, step: Step, measure: str, look: Look) -> N
         frame["start"].cast(pl.String), frame[measure], frame[f"{measure}_average"], hover,
         (t(MEASURE_TEXTS[measure]), t(f"moving_{step}")), ticks, fmt.separators,
     )  # fmt: skip
-    with st.container(key="trend"):
-        page.chart(figure, f"trend-{look.version}-{step}-{measure}", t("trend"))
+    page.chart(figure, f"trend-{look.version}-{step}-{measure}", t("trend"))
 
 
 def _fitting_step(days: int) -> Step:
