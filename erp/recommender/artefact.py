@@ -72,22 +72,26 @@ def _feed(digest, value) -> None:
             _feed(digest, item)
     elif isinstance(value, (list, tuple)):
         digest.update(b"l%d" % len(value))
-        if value and all(isinstance(item, str) for item in value):
-            for item in value:
-                text = item.encode("utf-8", "surrogatepass")
-                digest.update(b"s%d:" % len(text) + text)
+        if all(item is None or isinstance(item, str) for item in value):
+            digest.update(b"".join(map(_text_bytes, value)))  # long: one call for all of them
         else:
             for item in value:
                 _feed(digest, item)
     elif isinstance(value, str):
-        text = value.encode("utf-8", "surrogatepass")
-        digest.update(b"s%d:" % len(text) + text)
+        digest.update(_text_bytes(value))
     elif isinstance(value, bytes):
         digest.update(b"b%d:" % len(value) + value)
     elif value is None or isinstance(value, (bool, int, float)):
         digest.update(f"{type(value).__name__}{value!r};".encode())
     else:
         raise TypeError(f"{type(value).__name__} has no place in a model")
+
+
+def _text_bytes(value: str | None) -> bytes:
+    if value is None:
+        return b"NoneTypeNone;"
+    text = value.encode("utf-8", "surrogatepass")
+    return b"s%d:" % len(text) + text
 
 
 def _plain(value):
@@ -188,7 +192,10 @@ def read(path: str | Path) -> tuple[dict, str]:
             f"{path} has format version {number}, this program reads {FORMAT_VERSION}: update it, "
             "or train again"
         )
-    content = _arrays(document.get("content"))
+    try:
+        content = _arrays(document.get("content"))
+    except ArtefactError as error:
+        raise type(error)(f"{path}: {error}") from None
     if not isinstance(content, dict):
         raise ArtefactForeignError(f"{path} holds no model; run model_train_reco.py")
     try:

@@ -24,6 +24,7 @@ class Product(NamedTuple):
 
 
 UNKNOWN = Product(None, None, True)
+ABSENT = Product(None, None, False)
 
 
 class Catalogue:
@@ -55,7 +56,8 @@ class Catalogue:
         """The product; one that the catalogue lacks is active only while the catalogue is empty."""
         found = self.products.get(product_id)
         if found is None:
-            found = self._read({"active": not self.products}, product_id)
+            barred = self.never and product_id.casefold() in self.never
+            found = ABSENT if self.products or barred else UNKNOWN
         return found
 
     def update(self, documents: Iterable[Mapping]) -> int:

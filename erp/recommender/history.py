@@ -61,75 +61,121 @@ def rows_before(baskets, sales: np.ndarray, half_life_days: float) -> HistoryRow
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
     sorted_customers = baskets.customers[order]
-    start = np.searchsorted(sorted_customers, baskets.customers[sales], side="left")
-    lengths = np.where(baskets.customers[sales] < 0, 0, place[sales] - start)
-    indptr = np.concatenate(([0], np.cumsum(lengths)))
-    earlier = order[np.repeat(start - indptr[:-1], lengths) + np.arange(indptr[-1])]
-    age = (np.repeat(baskets.times[sales], lengths) - baskets.times[earlier]) / DAY
-    pairs, items, sums, totals = _decayed(baskets, indptr, earlier, age, half_life_days)
-    frequencies = sums / np.repeat(totals + 1, np.diff(pairs), axis=0)
-    return HistoryRows(
-        pairs, items, frequencies.astype(np.float32), totals[:, -1].astype(np.float32)
-    )
+    starts = np.searchsorted(sorted_customers, baskets.customers[sales], side="left")
+    ends = np.where(baskets.customers[sales] < 0, starts, place[sales])
+    seen_at = baskets.times[sales]
+    pairs, items, sums, totals = _decayed(baskets, order, starts, ends, seen_at, half_life_days)
+    sums /= np.repeat((totals + 1).astype(np.float32), np.diff(pairs), axis=0)
+    return HistoryRows(pairs, items, sums, totals[:, -1].astype(np.float32))
 
 
-def _decayed(baskets, indptr, sales, age, half_life_days: float):
-    """Decayed sums of the products in groups of sales, at each of the SCALES.
+def _decayed(baskets, order, starts, ends, seen_at, half_life_days: float):
+    """Decayed sums of the products in the first sales of customers, at each of the SCALES.
 
     Parameters
     ----------
-    indptr, sales : csr, the sales (places in `baskets`) of each group; age : of each, in days
+    order : int (sales), places in `baskets` by customer and time
+    starts, ends : int (rows), a row is of the sales order[start:end]; equal starts, one customer
+    seen_at : seconds (rows), when they are looked back at; not before the last of them
 
     Returns
     -------
-    indptr, items : csr by group, items ascending; sums : float64 (pairs, 3);
-    totals : float64 (groups, 3), decayed sales
+    indptr, items : csr by row, items ascending; sums : float32 (pairs, 3);
+    totals : float64 (rows, 3), decayed sales
     """
-    half_lives = half_life_days * np.array(SCALES)
-    weights = 2.0 ** -np.minimum(age[:, None] / half_lives, FARTHEST / 2)  # (sales, 3)
-    totals = np.zeros((len(indptr) - 1, len(SCALES)))
-    pairs = np.zeros(len(indptr), np.int64)
+    rows = (order, starts, ends, np.lexsort((ends, starts)))
     held = (baskets.indptr, baskets.items, len(baskets.item_ids))
-    _count(indptr, sales, *held, pairs)
+    pairs = np.zeros(len(starts) + 1, np.int64)
+    _count(*rows, *held, pairs)
     np.cumsum(pairs, out=pairs)
-    items, sums = np.empty(pairs[-1], np.int32), np.zeros((pairs[-1], len(SCALES)))
-    _add_up(indptr, sales, weights, *held, pairs, items, sums, totals)
+    totals = np.zeros((len(starts), len(SCALES)))
+    items, sums = np.empty(pairs[-1], np.int32), np.empty((pairs[-1], len(SCALES)), np.float32)
+    half_lives = half_life_days * np.array(SCALES) * DAY
+    _add_up(*rows, *held, baskets.times, seen_at, half_lives, pairs, items, sums, totals)
     return pairs, items, sums, totals
 
 
 @numba.njit(nogil=True, cache=True)
-def _count(indptr, sales, held_indptr, held, products, pairs):
-    """The number of distinct products of each group, in pairs[1:]."""
-    last = np.full(products, -1, np.int64)
-    for group in range(len(indptr) - 1):
-        for place in range(indptr[group], indptr[group + 1]):
-            for at in range(held_indptr[sales[place]], held_indptr[sales[place] + 1]):
-                if last[held[at]] != group:
-                    last[held[at]] = group
-                    pairs[group + 1] += 1
+def _count(order, starts, ends, by, held_indptr, held, products, pairs):
+    """The number of distinct products of each row, in pairs[1:]."""
+    seen = np.full(products, -1, np.int64)
+    customer, at, distinct = -1, 0, 0
+    for row in by:
+        if starts[row] != customer:
+            customer, at, distinct = starts[row], starts[row], 0
+        while at < ends[row]:
+            for line in range(held_indptr[order[at]], held_indptr[order[at] + 1]):
+                if seen[held[line]] != customer:
+                    seen[held[line]] = customer
+                    distinct += 1
+            at += 1
+        pairs[row + 1] = distinct
 
 
 @numba.njit(nogil=True, cache=True)
-def _add_up(indptr, sales, weights, held_indptr, held, products, pairs, items, sums, totals):
-    """Fill in items, ascending within a group, their sums and the totals."""
-    seen = np.full(products, -1, np.int64)
-    for group in range(len(indptr) - 1):
-        first, found = pairs[group], pairs[group]
-        for place in range(indptr[group], indptr[group + 1]):
-            for at in range(held_indptr[sales[place]], held_indptr[sales[place] + 1]):
-                if seen[held[at]] < first:
-                    seen[held[at]] = first
-                    items[found] = held[at]
-                    found += 1
-        items[first:found] = np.sort(items[first:found])
-        for at in range(first, found):
-            seen[items[at]] = at
-        for place in range(indptr[group], indptr[group + 1]):
-            for scale in range(totals.shape[1]):
-                totals[group, scale] += weights[place, scale]
-            for at in range(held_indptr[sales[place]], held_indptr[sales[place] + 1]):
-                for scale in range(totals.shape[1]):
-                    sums[seen[held[at]], scale] += weights[place, scale]
+def _add_up(
+    order, starts, ends, by, held_indptr, held, products, times, seen_at, half_lives, pairs,
+    items, sums, totals,
+):  # fmt: skip
+    """Fill in items, ascending within a row, sums and totals: a customer's sales are gone over
+    once, and each of her rows is what has been added up when it ends."""
+    slot = np.zeros(products, np.int64)
+    first = 0
+    while first < len(by):
+        last = first
+        while last + 1 < len(by) and starts[by[last + 1]] == starts[by[first]]:
+            last += 1
+        whole = by[last]
+        mine = _products(order[starts[whole] : ends[whole]], held_indptr, held, slot)
+        for place in range(len(mine)):
+            slot[mine[place]] = place
+        own, total = np.zeros((len(mine), 3)), np.zeros(3)
+        at = starts[whole]
+        for row in by[first : last + 1]:
+            while at < ends[row]:
+                weight = _decay(seen_at[whole] - times[order[at]], half_lives)
+                total += weight
+                for line in range(held_indptr[order[at]], held_indptr[order[at] + 1]):
+                    place = slot[held[line]]
+                    for scale in range(3):
+                        own[place, scale] += weight[scale]
+                at += 1
+            grown = 1 / _decay(seen_at[whole] - seen_at[row], half_lives)
+            totals[row] = total * grown
+            to = pairs[row]
+            for place in range(len(mine)):
+                if own[place, 0] > 0:
+                    items[to] = mine[place]
+                    for scale in range(3):
+                        sums[to, scale] = own[place, scale] * grown[scale]
+                    to += 1
+        for item in mine:
+            slot[item] = 0
+        first = last + 1
+
+
+@numba.njit(nogil=True, cache=True)
+def _decay(age, half_lives):
+    """What is left of 1 after `age` seconds."""
+    return 2.0 ** -np.minimum(age / half_lives, FARTHEST / 2)
+
+
+@numba.njit(nogil=True, cache=True)
+def _products(sales, held_indptr, held, marks):
+    """The distinct products of some sales, ascending; marks are 0 before and after."""
+    many = 0
+    for sale in sales:
+        many += held_indptr[sale + 1] - held_indptr[sale]
+    found, many = np.empty(many, np.int32), 0
+    for sale in sales:
+        for line in range(held_indptr[sale], held_indptr[sale + 1]):
+            found[many] = held[line]
+            many += marks[held[line]] == 0
+            marks[held[line]] = 1
+    found = found[:many]
+    for item in found:
+        marks[item] = 0
+    return np.sort(found)
 
 
 class History:
@@ -241,22 +287,23 @@ def fit_history(
     known = np.flatnonzero(baskets.customers >= 0)
     present, rows = np.unique(baskets.customers[known], return_inverse=True)
     order = np.argsort(rows, kind="stable")
-    indptr = np.searchsorted(rows[order], np.arange(len(present) + 1))
-    age = (origin - baskets.times[known[order]]) / DAY
-    pairs, items, sums, totals = _decayed(baskets, indptr, known[order], age, half_life_days)
-    row_of = np.repeat(np.arange(len(present)), np.diff(pairs))
-    kept = np.arange(len(items))
-    if np.diff(pairs).max(initial=0) > items_kept:
-        heavy = np.lexsort((-sums.sum(axis=1), row_of))
-        rank = np.arange(len(heavy)) - pairs[row_of[heavy]]
-        kept = np.sort(heavy[rank < items_kept])
-    counts = np.bincount(row_of[kept], minlength=len(present))
+    ends = np.searchsorted(rows[order], np.arange(len(present)), side="right")
+    starts, seen_at = np.roll(ends, 1), np.full(len(ends), origin)
+    starts[:1] = 0
+    pairs, items, sums, totals = _decayed(
+        baskets, known[order], starts, ends, seen_at, half_life_days
+    )
+    kept = np.ones(len(items), bool)
+    for row in np.flatnonzero(np.diff(pairs) > items_kept):
+        weights = sums[pairs[row] : pairs[row + 1]].sum(axis=1)
+        kept[pairs[row] + np.argsort(-weights, kind="stable")[items_kept:]] = False
+    indptr = np.concatenate(([0], np.cumsum(kept)))[pairs]
     return History(
         half_life_days,
         origin,
         {baskets.customer_ids[code]: row for row, code in enumerate(present)},
-        np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
+        indptr,
         items[kept],
-        sums[kept].astype(np.float32),
+        sums[kept],
         totals.astype(np.float32),
     )

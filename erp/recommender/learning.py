@@ -34,7 +34,7 @@ from erp.recommender.sampling import (
 )
 from erp.recommender.similarity import fit_similarity
 
-CHUNK = 2000  # baskets at once
+CHUNK = 4000  # baskets at once
 CHOICES = 3000  # baskets that teach an order, at most
 TRIED = 30_000  # baskets that are looked at for it, at most
 OUTCOMES = 5000  # sales that teach a probability, at most
@@ -68,7 +68,7 @@ class Heads:
     next_popular: logistic.Weights | None = None
 
 
-def fit_parts(baskets, settings, categories):
+def fit_parts(baskets, settings, categories, store_top: int = 100):
     """Similarity, popularity and item facts of some baskets."""
     similarity = fit_similarity(
         baskets,
@@ -80,7 +80,7 @@ def fit_parts(baskets, settings, categories):
         top=settings.top_sim_per_item,
         threads=settings.threads,
     )
-    sold = popularity.fit_popularity(baskets, settings.popularity_halflife_days)
+    sold = popularity.fit_popularity(baskets, settings.popularity_halflife_days, store_top)
     facts = item_facts(sold.shares, similarity.sales, categories)
     return similarity, sold, facts
 
@@ -155,7 +155,7 @@ class _Laboratory:
     def __init__(self, baskets, start, settings, categories, parts=None):
         self.baskets, self.settings, self.start = baskets, settings, start
         self.keys = keys_of(baskets.sale_ids[start:])
-        parts = parts or fit_parts(baskets.between(0, start), settings, categories)
+        parts = parts or fit_parts(baskets.between(0, start), settings, categories, store_top=0)
         self.similarity, self.sold, self.facts = parts
         give_back()
         self.reach = Candidates(self.similarity, self.facts)

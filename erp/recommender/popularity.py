@@ -36,9 +36,10 @@ def fit_popularity(
     Parameters
     ----------
     half_life_days : of a sale's weight
-    store_top : items kept per store
+    store_top : items kept per store; 0 leaves the stores out
     """
-    items, stores, sizes = len(baskets.item_ids), len(baskets.store_ids), baskets.sizes
+    items, sizes = len(baskets.item_ids), baskets.sizes
+    stores = len(baskets.store_ids) if store_top else 0
     if not len(baskets):
         return Popularity(
             np.zeros(items, np.float32),
@@ -58,8 +59,9 @@ def fit_popularity(
     for store in range(stores):
         sales = by_store[first[store] : first[store + 1]]
         indptr, sold = take(baskets, sales)
-        lines = np.bincount(sold, np.repeat(weights[sales], np.diff(indptr)), items)
-        shelves.append(store_shelf(lines, shares, store_top, blend_lines))
+        here, place = np.unique(sold, return_inverse=True)
+        lines = np.bincount(place, np.repeat(weights[sales], np.diff(indptr)))
+        shelves.append(_shelf(here, lines, shares, store_top, blend_lines))
     return Popularity(shares.astype(np.float32), float(total / weights.sum()), *stacked(shelves))
 
 
@@ -74,7 +76,11 @@ def store_shelf(lines: np.ndarray, shares: np.ndarray, top: int = 100, blend_lin
     lines : float64 (items), the store's decayed lines; shares : float64 (items), of the whole
     """
     here = np.flatnonzero(lines)
-    score = (lines[here] + blend_lines * shares[here]) / (lines[here].sum() + blend_lines)
+    return _shelf(here, lines[here], shares, top, blend_lines)
+
+
+def _shelf(here, lines, shares, top: int, blend_lines: float):
+    score = (lines + blend_lines * shares[here]) / (lines.sum() + blend_lines)
     best = np.argsort(-score, kind="stable")[:top]
     return here[best], score[best]
 
