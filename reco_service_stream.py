@@ -126,6 +126,7 @@ class Service:
         self.background.start()
         self.background.once(self.model.refresh_history)
         self.source.subscribe()
+        self.stop.rest()  # compiling and loading the model is no idle time
         try:
             while not self.stop.requested and not (self.stop.due and not self.waiting):
                 self.turn()

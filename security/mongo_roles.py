@@ -33,7 +33,11 @@ def privileges(database: str) -> dict[str, list[dict[str, Any]]]:
     wanted: dict[str, list[tuple[list[str], list[str]]]] = {
         "sink": [([*tables, contract.DELETIONS], KEEP)],
         "trainer": [(history, READ)],
-        "recommender": [(history, READ), ([contract.RECOMMENDATIONS], KEEP)],
+        "recommender": [
+            (history, READ),
+            # how long recommendations are kept is an index, which may change
+            ([contract.RECOMMENDATIONS], [*KEEP, "listIndexes", "dropIndex", "collMod"]),
+        ],
         "processor": [
             ([*tables, contract.DELETIONS], [*READ, "createIndex"]),
             (built, [*KEEP, "createCollection", "dropCollection"]),
