@@ -37,6 +37,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import polars as pl
 from confluent_kafka import Consumer, KafkaException
 
 from config import Settings
@@ -44,6 +45,7 @@ from erp import checkpoint, contract, kafka
 from erp.checkpoint import Checkpoint, Counts, Position
 from erp.contract import CUSTOMERS, PRODUCTS, SALES, SALES_ITEMS, Table
 from erp.ingest import csv_files
+from erp.ingest.column_outbox import ColumnOutbox
 from erp.ingest.csv_files import CsvFile, HeaderError
 from erp.ingest.csv_load import Load, ahead, load
 from erp.ingest.csv_reader import Block, Fault
@@ -52,7 +54,6 @@ from erp.ingest.producer_report import show
 from erp.ingest.rejects import Rejects
 from erp.ingest.rows import DateOrder, Decimal
 from erp.ingest.tickets import Selection, TicketBook
-from erp.kafka import Outbox
 from erp.process import Failure, Stop, UsageError, argument_parser, run, start_logging
 from erp.progress import Progress
 
@@ -155,7 +156,7 @@ class Job:
     args: argparse.Namespace
     settings: Settings
     stop: Stop
-    outbox: Outbox
+    outbox: ColumnOutbox
     reader: Consumer
     stored_before: int  # messages in the tables' topics when the run began
     largest: int  # bytes of a message's key and value
@@ -246,7 +247,7 @@ def opened(args: argparse.Namespace, settings: Settings, files: Files) -> Job:
         args,
         settings,
         stop,
-        Outbox(settings.kafka, **{"message.max.bytes": largest}),
+        ColumnOutbox(settings.kafka, **{"message.max.bytes": largest}),
         reader,
         kafka.messages_in(reader, topics[: len(contract.TABLES)]),
         largest - OVERHEAD,
@@ -296,7 +297,7 @@ def send_file(job: Job, file: CsvFile, only_choose: bool = False) -> None:
         if only_choose or position.done or part.end_line <= position.line:
             continue
         keep_strict(job, file, part)
-        if not send(job, file.table, part.messages):
+        if not send(job, file.table, part.messages["key"], part.messages["value"]):
             return
         account(job, file, part)
         position.line = part.end_line
@@ -336,11 +337,11 @@ def keep_strict(job: Job, file: CsvFile, part: Load) -> None:
         )
 
 
-def send(job: Job, table: Table, messages: list[dict[str, Any]]) -> bool:
+def send(job: Job, table: Table, keys: pl.Series, values: pl.Series) -> bool:
     """Hand messages over; False if Kafka did not take them before patience ended."""
-    accepted = job.outbox.send(job.topic(table), messages, job.out_of_patience)
+    accepted = job.outbox.send(job.topic(table), keys, values, job.out_of_patience)
     job.counts(table).sent += accepted
-    return accepted == len(messages)
+    return accepted == len(keys)
 
 
 def account(job: Job, file: CsvFile, part: Load) -> None:
@@ -387,8 +388,9 @@ def play(job: Job, book: TicketBook) -> None:
         if job.stop.requested:
             return
         for table, texts in ((SALES, [ticket.header]), (SALES_ITEMS, ticket.lines)):
-            messages = [{"key": ticket.sale_id, "value": text} for text in texts]
-            if table in args.tables and not send(job, table, messages):
+            keys = pl.Series([ticket.sale_id] * len(texts), dtype=pl.String)
+            values = pl.Series(texts, dtype=pl.String)
+            if table in args.tables and not send(job, table, keys, values):
                 return
         state.tickets += 1
         job.progress.advance(state.tickets, 1 + len(ticket.lines))

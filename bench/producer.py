@@ -198,7 +198,7 @@ def ready_made(servers: str, items: Path, topic: str, room: dict[str, int] | Non
     batches = [
         [
             {"key": message["key"].encode(), "value": message["value"].encode()}
-            for message in part.messages
+            for message in part.messages.iter_rows(named=True)
         ]
         for part in messages_of(items)
     ]
@@ -243,7 +243,7 @@ def write_values(items: Path, target: Path) -> int:
     lines = 0
     with target.open("w") as file:
         for part in messages_of(items):
-            file.writelines(message["value"] + "\n" for message in part.messages)
+            file.writelines(value + "\n" for value in part.messages["value"])
             lines += len(part.messages)
     return lines
 

@@ -21,6 +21,17 @@ QUERY_TIMEOUT = 10  # s for a question to the brokers
 LAG_TIMEOUT = 2  # s for the brokers to tell committed offsets
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SILENT = {"log_level": "3"}  # librdkafka: errors and worse
+PRODUCER_OPTIONS: dict[str, Any] = {
+    "enable.idempotence": True,
+    "compression.type": "lz4",
+    "partitioner": "murmur2_random",  # as Java clients place a key
+    "linger.ms": 5,
+    "queue.buffering.max.messages": 10_000_000,  # send() keeps to its own limits
+    "queue.buffering.max.kbytes": 2_097_151,
+    "message.timeout.ms": 0,  # a broker that is away costs time, nothing else
+    "delivery.report.only.error": True,  # what is neither failed nor waiting arrived
+    **_SILENT,
+}
 # What will not pass by waiting, and what to do about it.
 _REFUSALS = {
     KafkaError._AUTHENTICATION: "refuses this user: check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD"
@@ -153,19 +164,7 @@ class Outbox:
         self._max_messages = max_messages  # that may wait, and their bytes
         self._max_bytes = max_bytes
         self._producer = Producer(
-            {
-                "enable.idempotence": True,
-                "compression.type": "lz4",
-                "partitioner": "murmur2_random",  # as Java clients place a key
-                "linger.ms": 5,
-                "queue.buffering.max.messages": 10_000_000,  # send() keeps to its own limits
-                "queue.buffering.max.kbytes": 2_097_151,
-                "message.timeout.ms": 0,  # a broker that is away costs time, nothing else
-                "delivery.report.only.error": True,  # what is neither failed nor waiting arrived
-                **_SILENT,
-                **tuning,
-                **options,
-            },
+            {**PRODUCER_OPTIONS, **tuning, **options},
             logger=log,
         )
         self._handed = 0

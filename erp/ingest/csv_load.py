@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import polars as pl
 
@@ -22,11 +22,11 @@ T = TypeVar("T")
 class Load:
     """What a block of a file came to.
 
-    `rows` (typed) and `messages` (key and value, both text) belong together, row for row.
+    `rows` (typed) and `messages` (LINE, `key` and `value`, both text) belong together, row for row.
     """
 
     rows: pl.DataFrame
-    messages: list[dict[str, Any]]
+    messages: pl.DataFrame
     faults: list[Fault]
     not_selected: int
     read: int
@@ -37,7 +37,7 @@ class Load:
 def load(file: CsvFile, survey: Survey, selection: Selection, largest: int) -> Iterator[Load]:
     """The file block by block; messages have at most `largest` bytes."""
     repeats = Repeats(survey.repeated)
-    for block in read_blocks(file, numbers=numbers(file.table, survey.forms)):
+    for block in ahead(read_blocks(file, numbers=numbers(file.table, survey.forms))):
         checked = check(file.table, block.frame, survey.forms, largest)
         if repeats:
             _drop_repeats(file, block, checked, repeats)
@@ -49,7 +49,7 @@ def load(file: CsvFile, survey: Survey, selection: Selection, largest: int) -> I
             checked.messages = checked.messages.filter(wanted)
         yield Load(
             checked.rows,
-            _messages(checked.messages),
+            checked.messages,
             sorted([*block.faults, *checked.faults]),
             dropped,
             block.rows,
@@ -70,13 +70,6 @@ def _drop_repeats(file: CsvFile, block: Block, checked: Checked, repeats: Repeat
             )
         checked.rows = checked.rows.filter(~later)
         checked.messages = checked.messages.filter(~later)
-
-
-def _messages(table: pl.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {"key": key, "value": value}
-        for key, value in zip(table["key"].to_list(), table["value"].to_list(), strict=True)
-    ]
 
 
 def ahead(source: Iterator[T], depth: int = 2) -> Iterator[T]:

@@ -87,23 +87,20 @@ class TicketBook:
             """
         )
 
-    def add_sales(self, rows: pl.DataFrame, messages: list[dict[str, str]]) -> None:
+    def add_sales(self, rows: pl.DataFrame, messages: pl.DataFrame) -> None:
         """Sales as typed rows and as messages, row for row."""
         moments = rows["sale_datetime"].dt.epoch("us").to_list()
         self._insert("INSERT INTO sales VALUES (?, ?, ?)", moments, messages)
 
-    def add_lines(self, rows: pl.DataFrame, messages: list[dict[str, str]]) -> None:
+    def add_lines(self, rows: pl.DataFrame, messages: pl.DataFrame) -> None:
         """Lines as typed rows and as messages, row for row."""
         self._insert("INSERT INTO lines VALUES (?, ?, ?)", rows["line_n"].to_list(), messages)
 
-    def _insert(self, statement: str, numbers: list[int], messages: list[dict[str, str]]) -> None:
+    def _insert(self, statement: str, numbers: list[int], messages: pl.DataFrame) -> None:
         self._base.execute("BEGIN")
         self._base.executemany(
             statement,
-            (
-                (number, message["key"], message["value"])
-                for number, message in zip(numbers, messages, strict=True)
-            ),
+            zip(numbers, messages["key"].to_list(), messages["value"].to_list(), strict=True),
         )
         self._base.execute("COMMIT")
 

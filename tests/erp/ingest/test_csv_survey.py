@@ -27,7 +27,7 @@ def survey(tmp_path):
 def loaded(file, found: Survey):
     """Keys that are sent, and the faults, of a file."""
     parts = list(load(file, found, Selection(), 10_000))
-    keys = [message["key"] for part in parts for message in part.messages]
+    keys = [key for part in parts for key in part.messages["key"]]
     return keys, [fault for part in parts for fault in part.faults]
 
 

@@ -23,7 +23,8 @@ def lines(*pairs):
 
 
 def messages(rows, key="sale_id"):
-    return [{"key": row[key], "value": "/".join(map(str, row.values()))} for row in rows.to_dicts()]
+    values = ["/".join(map(str, row)) for row in rows.iter_rows()]
+    return pl.DataFrame({"key": rows[key], "value": values})
 
 
 def test_without_a_wish_everything_is_wanted():

@@ -1,0 +1,220 @@
+"""Columns of messages into Kafka, without a Python object for each message.
+
+confluent-kafka's produce_batch() wants a dict for each message and keeps every other thread of
+Python waiting while it reads them; that is most of what sending a line costs. The library below it,
+librdkafka, takes an array that says where each key and value lies, so that a column goes out as it
+is. It is called here through ctypes, by its public C API, from the very library that
+confluent-kafka has loaded: https://docs.confluent.io/platform/current/clients/librdkafka/html/rdkafka_8h.html
+"""
+
+import ctypes
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import confluent_kafka.cimpl
+import numpy as np
+import polars as pl
+
+from erp.kafka import PRODUCER_OPTIONS, Options
+from erp.process import Failure
+
+log = logging.getLogger("erp.kafka")
+
+_PRODUCER = 0  # RD_KAFKA_PRODUCER
+_ANY_PARTITION = -1  # RD_KAFKA_PARTITION_UA
+_COPY = 2  # RD_KAFKA_MSG_F_COPY: keys and values may go once they are handed over
+_FATAL = -150  # RD_KAFKA_RESP_ERR__FATAL
+_ERROR_LENGTH = 512
+
+
+class _Message(ctypes.Structure):
+    """rd_kafka_message_t."""
+
+    _fields_ = (
+        ("err", ctypes.c_int),
+        ("topic", ctypes.c_void_p),
+        ("partition", ctypes.c_int32),
+        ("payload", ctypes.c_void_p),
+        ("len", ctypes.c_size_t),
+        ("key", ctypes.c_void_p),
+        ("key_len", ctypes.c_size_t),
+        ("offset", ctypes.c_int64),
+        ("private", ctypes.c_void_p),
+    )
+
+
+_MESSAGE = np.dtype(_Message)
+_ON_DELIVERY = ctypes.CFUNCTYPE(
+    None, ctypes.c_void_p, ctypes.POINTER(_Message), ctypes.c_void_p
+)  # client, message, opaque
+_ON_ERROR = ctypes.CFUNCTYPE(
+    None, ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p
+)  # client, code, reason, opaque
+
+
+def _library() -> ctypes.CDLL:
+    """librdkafka's functions, with the types of what they take and give."""
+    pointer, number, text = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
+    size = ctypes.c_size_t
+    library = ctypes.CDLL(confluent_kafka.cimpl.__file__)  # and what it is linked with
+    for name, gives, *takes in (
+        ("rd_kafka_conf_new", pointer),
+        ("rd_kafka_conf_set", number, pointer, text, text, text, size),
+        ("rd_kafka_conf_set_dr_msg_cb", None, pointer, _ON_DELIVERY),
+        ("rd_kafka_conf_set_error_cb", None, pointer, _ON_ERROR),
+        ("rd_kafka_conf_set_log_cb", None, pointer, pointer),
+        ("rd_kafka_new", pointer, number, pointer, text, size),
+        ("rd_kafka_topic_new", pointer, pointer, text, pointer),
+        ("rd_kafka_topic_name", text, pointer),
+        ("rd_kafka_produce_batch", number, pointer, ctypes.c_int32, number, pointer, number),
+        ("rd_kafka_poll", number, pointer, number),
+        ("rd_kafka_flush", number, pointer, number),
+        ("rd_kafka_outq_len", number, pointer),
+        ("rd_kafka_err2str", text, number),
+    ):
+        function = getattr(library, name)
+        function.restype, function.argtypes = gives, takes
+    return library
+
+
+class ColumnOutbox:
+    """Sends columns of messages and keeps account of their delivery, as `kafka.Outbox` does.
+
+    Idempotent and compressed; a full queue makes the sender wait and a broker that is away makes
+    it wait longer: nothing is dropped unless the broker refuses it. Not thread-safe; lives as long
+    as its process.
+
+    Attributes
+    ----------
+    failed : int
+        Messages that were refused for good.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        max_messages: int = 200_000,
+        max_bytes: int = 64 * 1024 * 1024,
+        **tuning: Any,
+    ) -> None:
+        self._max_messages = max_messages  # that may wait, and their bytes
+        self._max_bytes = max_bytes
+        self._handed = 0
+        self.failed = 0
+        self._library = _library()
+        self._callbacks = (_ON_DELIVERY(self._on_delivery), _ON_ERROR(self._on_error))
+        self._client = self._connected({**PRODUCER_OPTIONS, **tuning, **options})
+        self._topics: dict[str, int] = {}
+
+    def _connected(self, options: dict[str, Any]) -> int:
+        library, trouble = self._library, ctypes.create_string_buffer(_ERROR_LENGTH)
+        configuration = library.rd_kafka_conf_new()
+        for name, value in options.items():
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            if library.rd_kafka_conf_set(
+                configuration, name.encode(), text.encode(), trouble, _ERROR_LENGTH
+            ):
+                raise Failure(f"Kafka: {trouble.value.decode()}")
+        on_delivery, on_error = self._callbacks
+        library.rd_kafka_conf_set_dr_msg_cb(configuration, on_delivery)
+        library.rd_kafka_conf_set_error_cb(configuration, on_error)
+        library.rd_kafka_conf_set_log_cb(configuration, None)  # errors come by the callback
+        client = library.rd_kafka_new(_PRODUCER, configuration, trouble, _ERROR_LENGTH)
+        if not client:
+            raise Failure(f"Kafka: {trouble.value.decode()}")
+        return client
+
+    @property
+    def waiting(self) -> int:
+        """Messages that are neither delivered nor refused yet."""
+        return self._library.rd_kafka_outq_len(self._client)
+
+    @property
+    def delivered(self) -> int:
+        """Messages that the brokers acknowledged."""
+        return self._handed - self.failed - self.waiting
+
+    def send(
+        self,
+        topic: str,
+        keys: pl.Series,
+        values: pl.Series,
+        give_up: Callable[[], bool] = lambda: False,
+    ) -> int:
+        """Hand over messages, their keys and values as two columns of text without nulls.
+
+        While the queue is full it waits, unless `give_up` says not to. Returns how many were
+        handed over, from the first on; one that is refused at once counts as failed.
+        """
+        if keys.is_empty():
+            return 0
+        messages = np.zeros(len(keys), _MESSAGE)
+        messages["partition"] = _ANY_PARTITION
+        messages["key"], messages["key_len"], kept_keys = _places(keys)
+        messages["payload"], messages["len"], kept_values = _places(values)
+        size = int(messages["len"].sum()) // len(messages)
+        capacity = max(1, min(self._max_messages, self._max_bytes // (size + 1)))
+        handed = 0
+        last_word = time.monotonic()
+        while handed < len(messages):
+            room = capacity - self.waiting
+            if room < min(len(messages) - handed, 1 + capacity // 10):
+                if give_up():
+                    break
+                self._library.rd_kafka_poll(self._client, 20)  # ms
+                if time.monotonic() - last_word > 10:
+                    log.warning("Kafka takes nothing for now, %d messages wait", self.waiting)
+                    last_word = time.monotonic()
+                continue
+            self._hand_over(topic, messages[handed : handed + room])
+            handed += room
+        del kept_keys, kept_values  # which the messages pointed into until here
+        return min(handed, len(messages))
+
+    def _hand_over(self, topic: str, messages: np.ndarray) -> None:
+        # never more than there is room for: of a batch that meets a full queue the client may
+        # refuse a message and take the next, which would break the order of a key
+        library = self._library
+        if topic not in self._topics:
+            self._topics[topic] = library.rd_kafka_topic_new(self._client, topic.encode(), None)
+        accepted = library.rd_kafka_produce_batch(
+            self._topics[topic], _ANY_PARTITION, _COPY, messages.ctypes.data, len(messages)
+        )
+        self._handed += len(messages)
+        library.rd_kafka_poll(self._client, 0)
+        if accepted < len(messages):
+            for code in messages["err"][messages["err"] != 0].tolist():
+                if code == _FATAL:
+                    raise Failure(f"Kafka refuses this producer: {self._reason(code)}")
+                self._refused(topic, code)
+
+    def flush(self, timeout: float) -> int:
+        """Wait until everything is delivered, at most `timeout` s; returns what still waits."""
+        self._library.rd_kafka_flush(self._client, round(timeout * 1000))
+        return self.waiting
+
+    def _on_delivery(self, _client: int, message: Any, _opaque: int) -> None:
+        refused = message.contents
+        if refused.err:
+            topic = self._library.rd_kafka_topic_name(refused.topic).decode()
+            self._refused(topic, refused.err)
+
+    def _on_error(self, _client: int, _code: int, reason: bytes, _opaque: int) -> None:
+        log.warning("Kafka: %s", reason.decode(errors="replace"))
+
+    def _refused(self, topic: str, code: int) -> None:
+        self.failed += 1
+        log.error("not delivered to %s: %s", topic, self._reason(code))
+
+    def _reason(self, code: int) -> str:
+        return self._library.rd_kafka_err2str(code).decode()
+
+
+def _places(texts: pl.Series) -> tuple[np.ndarray, np.ndarray, Any]:
+    """Where each text lies, how many bytes it has, and what keeps that memory alive."""
+    array = texts.to_arrow()  # large_string: offsets of 64 bits into one buffer
+    _, offsets, data = array.buffers()
+    ends = np.frombuffer(offsets, np.int64, len(array) + 1, 8 * array.offset)
+    return data.address + ends[:-1].astype(np.uint64), np.diff(ends).astype(np.uint64), array

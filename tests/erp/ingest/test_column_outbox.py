@@ -1,0 +1,43 @@
+"""Columns of messages into Kafka: what arrives, where, and what is refused."""
+
+import polars as pl
+
+from erp import kafka
+from erp.ingest.column_outbox import ColumnOutbox
+
+
+def stored(settings, topic, count):
+    """Messages of a topic: partition, key and value, sorted."""
+    reader = kafka.consumer(settings.kafka, f"{settings.consumer_group_prefix}x")
+    reader.subscribe([topic])
+    found = []
+    while len(found) < count:
+        found += reader.consume(count - len(found), 1)
+    reader.close()
+    return sorted((each.partition(), each.key(), each.value()) for each in found)
+
+
+def test_columns_arrive_as_messages_do_one_by_one(settings):
+    """The same bytes in the same partitions as the dicts of the other outbox, slices too."""
+    topics = [settings.topic_prefix + name for name in ("columns", "dicts")]
+    kafka.ensure_topics(settings.kafka, topics, 3, 1)
+    table = pl.DataFrame({"n": range(-5, 500)}).select(
+        key=pl.format("ñ{}", "n"), value=pl.format("value {}", "n")
+    )
+    table = table.slice(5)
+    columns, dicts = ColumnOutbox(settings.kafka, max_messages=70), kafka.Outbox(settings.kafka)
+    assert 500 == columns.send(topics[0], table["key"], table["value"])
+    dicts.send(topics[1], table.to_dicts())
+    assert 0 == columns.flush(30) == dicts.flush(30)
+    assert (500, 0) == (columns.delivered, columns.failed)
+    assert stored(settings, topics[1], 500) == stored(settings, topics[0], 500)
+
+
+def test_what_is_too_large_is_refused_and_counted(settings):
+    """The others go on."""
+    topic = settings.topic_prefix + "large"
+    kafka.ensure_topics(settings.kafka, [topic], 1, 1)
+    outbox = ColumnOutbox(settings.kafka, **{"message.max.bytes": 2_000})
+    outbox.send(topic, pl.Series(["a", "b", "c"]), pl.Series(["1", "2" * 5_000, "3"]))
+    assert 0 == outbox.flush(30)
+    assert (2, 1) == (outbox.delivered, outbox.failed)
