@@ -1,6 +1,7 @@
 """From a file to messages: the quick way with plain blocks says what the careful way says."""
 
 import random
+from functools import partial
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_the_quick_way_gives_the_bytes_and_the_rejects_of_the_careful_way(
     path = tmp_path / "sales_items.csv"
     written(path, values, 400, random.Random(4))
     file = csv_files.describe(path, SALES_ITEMS)
-    monkeypatch.setattr(csv_reader, "BLOCK_BYTES", 2_000)
+    monkeypatch.setattr(csv_load, "read_blocks", partial(csv_reader.read_blocks, block_bytes=500))
     quick = outcome(file)
     monkeypatch.setattr(csv_reader, "_parse_plain", lambda *_: None)
     careful = outcome(file)
