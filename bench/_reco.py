@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 import polars as pl
+from _metrics import say
 from _services import Scripts, services  # puts the project on the path
 from confluent_kafka import Consumer, TopicPartition
 from pymongo import MongoClient
@@ -23,8 +24,6 @@ from local_stack.stack import Stack
 PATIENCE = 900  # s that anything may take
 SERVICE, SINK = "reco_service_stream.py", "erp_kafka_to_mongo.py"
 PRODUCER = "erp_simulator_producer.py"
-
-Metrics = dict[str, dict[str, Any]]
 
 
 @dataclass
@@ -196,16 +195,3 @@ def replay(b: Bench, sales: Sales, rate: int = 100) -> None:
     rejects = b.scripts.folder / "rejects.csv"
     flags += ("--checkpoint", checkpoint, "--rejects", rejects)
     b.scripts.run(PRODUCER, "--mode", "live", "--rate", rate, *flags)
-
-
-def say(text: str) -> None:
-    """Say on stderr what is going on."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def metric(value: float, goal: float | None, unit: str, most: bool = False) -> dict[str, Any]:
-    """A measured value beside its goal: at least, or with `most` at most."""
-    digits = 3 if abs(value) < 10 else 1
-    return {"value": round(value, digits), "goal": goal, "unit": unit} | (
-        {"at_most": True} if most else {}
-    )

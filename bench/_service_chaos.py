@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from _reco import SERVICE, SINK, Bench, Metrics, Sales, metric, replay, say, wait_until
+from _metrics import Metrics, metric, say
+from _reco import SERVICE, SINK, Bench, Sales, replay, wait_until
 from rich.console import Console
 from rich.table import Table
 

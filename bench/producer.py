@@ -35,7 +35,8 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from confluent_kafka import Producer  # noqa: E402  the project is run from its folder
+from _metrics import Metrics, metric, show  # noqa: E402  the project is run from its folder
+from confluent_kafka import Producer  # noqa: E402
 from confluent_kafka.admin import AdminClient  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
@@ -74,9 +75,10 @@ def main() -> None:
             memory = grown(stack, items, folder) if flags.memory else None
     results = summary(runs, memory)
     if flags.json:
-        print(json.dumps(results, indent=1))
+        show(results, as_json=True)
     else:
-        show(runs, results)
+        show_ways(runs, results)
+        show(results, as_json=False)
 
 
 def parse_flags() -> argparse.Namespace:
@@ -298,9 +300,7 @@ def repeat(items: Path, target: Path, lines: int) -> None:
             file.writelines(row.replace(b",", b"-%d," % turn, 1) for row in wanted)
 
 
-def summary(
-    runs: dict[str, list[Run]], memory: tuple[float, float] | None
-) -> dict[str, dict[str, Any]]:
+def summary(runs: dict[str, list[Run]], memory: tuple[float, float] | None) -> Metrics:
     """The metrics with their goals."""
     ours_, ready, whole, java_ = (
         statistics.median(run.rate for run in each) for each in runs.values()
@@ -315,22 +315,18 @@ def summary(
         "producer_to_unbounded": metric(ours_ / whole, None, "ratio"),
         "producer_to_java": metric(ours_ / java_, GOAL_RATIO, "ratio"),
         "producer_cpu": metric(statistics.median(run.cpu for run in own), None, "µs/line"),
-        "producer_memory": metric(max(run.memory for run in own), GOAL_MEMORY_MB, "MB"),
+        "producer_memory": metric(max(run.memory for run in own), GOAL_MEMORY_MB, "MB", most=True),
     }
     if memory:
         few, many = memory
-        results["memory_100_thousand"] = metric(few, GOAL_MEMORY_MB, "MB")
-        results["memory_10_million"] = metric(many, GOAL_MEMORY_MB, "MB")
-        results["memory_growth"] = metric(many / few, GOAL_GROWTH, "ratio")
+        results["memory_100_thousand"] = metric(few, GOAL_MEMORY_MB, "MB", most=True)
+        results["memory_10_million"] = metric(many, GOAL_MEMORY_MB, "MB", most=True)
+        results["memory_growth"] = metric(many / few, GOAL_GROWTH, "ratio", most=True)
     return results
 
 
-def metric(value: float, goal: float | None, unit: str) -> dict[str, Any]:
-    return {"value": round(value, 3), "goal": goal, "unit": unit}
-
-
-def show(runs: dict[str, list[Run]], results: dict[str, dict[str, Any]]) -> None:
-    """Two tables: the ways beside each other, and the metrics with their goals."""
+def show_ways(runs: dict[str, list[Run]], results: Metrics) -> None:
+    """The ways beside each other."""
     ways = Table("way", title="median of the rounds")
     for title in ("lines/s", "slowest", "fastest", "CPU µs/line", "of ready-made"):
         ways.add_column(title, justify="right")
@@ -345,15 +341,8 @@ def show(runs: dict[str, list[Run]], results: dict[str, dict[str, Any]]) -> None
             f"{cpu:.2f}",
             f"{rate / ready:.2f}",
         )
-    metrics = Table("metric")
-    for title in ("value", "goal", "unit"):
-        metrics.add_column(title, justify="right")
-    for name, row in results.items():
-        goal = "" if row["goal"] is None else f"{row['goal']:g}"
-        metrics.add_row(name, f"{row['value']:,.2f}", goal, row["unit"])
     console = Console(width=None if sys.stdout.isatty() else 100)
     console.print(ways)
-    console.print(metrics)
 
 
 if __name__ == "__main__":

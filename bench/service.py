@@ -20,7 +20,6 @@ chaos    service, sink and broker are killed, the database is restarted and froz
 """
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -30,25 +29,21 @@ from pathlib import Path
 
 import msgspec
 import psutil
+from _metrics import Metrics, metric, say, show
 from _reco import (
     SERVICE,
     SINK,
     Bench,
-    Metrics,
     Sales,
     bench,
-    metric,
     newest_sales,
     products,
     replay,
-    say,
     wait_until,
 )
 from _service_chaos import chaos
 from _services import ROOT
 from pymongo import ReplaceOne
-from rich.console import Console
-from rich.table import Table
 
 from erp import contract, kafka, recommender
 from erp.recommender.catalogue import Catalogue
@@ -272,17 +267,6 @@ def soak(b: Bench, sales: Sales, total: int) -> Metrics:
         "memory_at_the_end": metric(memory[-1], None, "MiB"),
         "memory_growth": metric(memory[-1] / memory[0], 1.1, "ratio", most=True),
     }
-
-
-def show(metrics: Metrics, as_json: bool) -> None:
-    """Print what was measured beside the goals."""
-    if as_json:
-        print(json.dumps(metrics, indent=2))
-        return
-    table = Table("metric", "value", "goal", "unit")
-    for name, each in metrics.items():
-        table.add_row(name, f"{each['value']:,}", str(each["goal"] or ""), str(each["unit"]))
-    Console().print(table)
 
 
 if __name__ == "__main__":

@@ -39,11 +39,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
+from _metrics import Metrics, metric, say, show
 from _services import ROOT, Scripts, services
 from confluent_kafka import Producer
 from pymongo import MongoClient, ReplaceOne
-from rich.console import Console
-from rich.table import Table
 
 from config import Settings
 from erp import contract, kafka
@@ -74,7 +73,6 @@ BARE = {
 }
 
 Message = dict[str, Any]
-Metrics = dict[str, dict[str, Any]]
 
 
 class Run(NamedTuple):
@@ -146,7 +144,7 @@ def messages_of(folder: Path, count: int) -> list[Message]:
     [found] = [item for item in survey(file, "UTC") if isinstance(item, Survey)]
     messages: list[Message] = []
     for part in load(file, found, Selection(), MB):
-        messages += [{"key": m["key"], "value": m["value"]} for m in part.messages]
+        messages += part.messages.select("key", "value").to_dicts()
         if len(messages) >= count:
             return messages[:count]
     sys.exit(f"{folder} has only {len(messages)} lines")
@@ -387,31 +385,6 @@ def sweep(place: Place, name: str, done: threading.Event) -> None:
     while not done.wait(0.5):
         if collection.estimated_document_count() > DROP_AT:
             collection.drop()
-
-
-def metric(value: float, goal: float | None, unit: str, most: bool = False) -> dict[str, Any]:
-    """A measured value beside its goal: at least, or with `most` at most."""
-    rounded = {"value": round(value, 3), "goal": goal, "unit": unit}
-    return rounded | ({"at_most": True} if most else {})
-
-
-def say(text: str) -> None:
-    """Say on stderr what is going on."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def show(metrics: Metrics, as_json: bool) -> None:
-    """Print what was measured beside the goals."""
-    if as_json:
-        print(json.dumps(metrics, indent=2))
-        return
-    table = Table("metric", "value", "goal", "unit")
-    for name, each in metrics.items():
-        goal = (
-            "" if each["goal"] is None else f"{'≤' if each.get('at_most') else '≥'} {each['goal']}"
-        )
-        table.add_row(name, f"{each['value']:,}", goal, each["unit"])
-    Console().print(table)
 
 
 if __name__ == "__main__":
