@@ -212,6 +212,7 @@ def test_servers_that_run_already_are_used(
     assert {"Kafka": "running", "MongoDB": "running"} == stack.status()
 
 
+@pytest.mark.stack
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_taken_port_is_named_with_its_holder(
     local_stack: Command, ports: list[int], which: int
@@ -262,6 +263,7 @@ def test_failing_maven_is_one_line(
     assert [] == list(jars_folder().parent.iterdir())
 
 
+@pytest.mark.stack
 def test_data_of_another_version(idle: Stack) -> None:
     """Data that another version wrote is not touched; the line names both versions."""
     (idle.run_dir / "kafka").mkdir()
@@ -271,6 +273,7 @@ def test_data_of_another_version(idle: Stack) -> None:
     assert (idle.run_dir / "kafka").exists()
 
 
+@pytest.mark.stack
 def test_data_folder_without_format(idle: Stack) -> None:
     """A Kafka folder whose formatting was cut short is told apart."""
     (idle.run_dir / "kafka").mkdir()

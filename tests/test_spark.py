@@ -121,6 +121,7 @@ def same(ours, theirs, path=""):
     return [] if ours == theirs or path == "/facts/trained_at" else [path]
 
 
+@pytest.mark.stack
 def test_the_model_is_the_local_engines(session, folder, monkeypatch):
     """Every number: similarities, support, popularity, history, learned weights, counts."""
     # so few products a block that baskets are cut, and that a row alone is a block
@@ -209,6 +210,7 @@ def expected_baskets(baskets):
     ]
 
 
+@pytest.mark.stack
 def test_parquet_and_a_last_moment(session, folder):
     """Parquet gives what it gives the local engine, up to the moment that was asked for."""
     until = training_data.moment("2025-01-10")
