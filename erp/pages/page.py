@@ -197,7 +197,8 @@ def first_run() -> bool:
 def go_on() -> None:
     """Let the browser show what there is and ask for the rest by itself."""
     st.session_state["_runs"] = 1
-    retry_later(PAINT_SECONDS)
+    with st.container(key="going-on"):
+        retry_later(PAINT_SECONDS)
 
 
 def away(error: PyMongoError) -> bool:

@@ -112,7 +112,7 @@ class Visit:
             f"""() => {{
                 const app = document.querySelector('{app}');
                 return app && app.dataset.testScriptState === 'notRunning'
-                    && !document.querySelector('[data-testid="stSkeleton"]')
+                    && !document.querySelector('.st-key-going-on, [data-testid="stSkeleton"]')
                     && !document.querySelector('[data-stale="true"]');
             }}""",
             timeout=PATIENCE * 1000,
