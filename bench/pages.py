@@ -182,12 +182,12 @@ def of_opening(name: str, opened: Opening, goals: tuple[float | None, float | No
 
 
 def of_a_run(url: str) -> Figures:
-    """The history page without a browser: the run of the script, and what it sends."""
+    """The history page without a browser: the runs of the script that draw it, and what they send."""
     with Visitor(url) as visitor:
-        run = visitor.run()
+        runs = [visitor.run(), visitor.run()]  # the key figures, then everything
     return {
-        "history: run of the script": (run.seconds, None, "s"),
-        "history: sent to the browser": (run.bytes / MB, None, "MB"),
+        "history: runs of the script": (sum(run.seconds for run in runs), None, "s"),
+        "history: sent to the browser": (sum(run.bytes for run in runs) / MB, None, "MB"),
     }
 
 
@@ -229,7 +229,7 @@ def report(as_json: bool, figures: Figures) -> None:
         return
     for name, (value, goal, unit) in figures.items():
         wanted = "" if goal is None else f"   goal: under {goal:g} {unit}"
-        print(f"{name:42}{value:10.3f} {unit:3}{wanted}")
+        print(f"{name:46}{value:10.3f} {unit:3}{wanted}")
 
 
 if __name__ == "__main__":
