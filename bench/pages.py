@@ -182,7 +182,7 @@ def of_opening(name: str, opened: Opening, goals: tuple[float | None, float | No
 
 
 def of_a_run(url: str) -> Figures:
-    """The history page without a browser: the runs of the script that draw it, and what they send."""
+    """The history page without a browser: the runs that draw it, and what they send."""
     with Visitor(url) as visitor:
         runs = [visitor.run(), visitor.run()]  # the key figures, then everything
     return {
