@@ -2,6 +2,7 @@
 
 import logging
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -142,16 +143,75 @@ def _patiently(ask: Callable[[], T], what: str, timeout: float = 30) -> T:
             time.sleep(0.05)
 
 
-class Outbox:
-    """Sends messages and keeps account of their delivery.
-
-    Idempotent and compressed; a full queue makes the sender wait and a broker that is away makes
-    it wait longer: nothing is dropped unless the broker refuses it. Not thread-safe.
+class Sender(ABC):
+    """What may wait in a client's queue, and what became of what was handed to it.
 
     Attributes
     ----------
     failed : int
         Messages that were refused for good.
+    """
+
+    def __init__(self, max_messages: int, max_bytes: int) -> None:
+        self._max_messages = max_messages  # that may wait, and their bytes
+        self._max_bytes = max_bytes
+        self._handed = 0
+        self.failed = 0
+
+    @property
+    @abstractmethod
+    def waiting(self) -> int:
+        """Messages that are neither delivered nor refused yet."""
+
+    @abstractmethod
+    def _poll(self, seconds: float) -> None:
+        """Let the client work and tell what it could not deliver."""
+
+    @property
+    def delivered(self) -> int:
+        """Messages that the brokers acknowledged."""
+        return self._handed - self.failed - self.waiting
+
+    def _as_room_allows(
+        self,
+        messages: int,
+        size: int,
+        hand_over: Callable[[slice], None],
+        give_up: Callable[[], bool],
+    ) -> int:
+        """Hand over `messages` of `size` bytes on the average, a slice as often as there is room.
+
+        Never more than there is room for: of a batch that meets a full queue the client may refuse
+        a message and take the next, which would break the order of a key. While the queue is full
+        it waits, unless `give_up` says not to. Returns how many were handed over, from the first.
+        """
+        capacity = max(1, min(self._max_messages, self._max_bytes // (size + 1)))
+        handed = 0
+        last_word = time.monotonic()
+        while handed < messages:
+            room = capacity - self.waiting
+            if room < min(messages - handed, 1 + capacity // 10):
+                if give_up():
+                    break
+                self._poll(0.02)
+                if time.monotonic() - last_word > 10:
+                    log.warning("Kafka takes nothing for now, %d messages wait", self.waiting)
+                    last_word = time.monotonic()
+                continue
+            hand_over(slice(handed, handed + room))
+            handed += room
+        return min(handed, messages)
+
+    def _refused(self, topic: str | None, reason: str) -> None:
+        self.failed += 1
+        log.error("not delivered to %s: %s", topic, reason)
+
+
+class Outbox(Sender):
+    """Sends messages and keeps account of their delivery.
+
+    Idempotent and compressed; a full queue makes the sender wait and a broker that is away makes
+    it wait longer: nothing is dropped unless the broker refuses it. Not thread-safe.
     """
 
     def __init__(
@@ -161,24 +221,16 @@ class Outbox:
         max_bytes: int = 64 * 1024 * 1024,
         **tuning: Any,
     ) -> None:
-        self._max_messages = max_messages  # that may wait, and their bytes
-        self._max_bytes = max_bytes
-        self._producer = Producer(
-            {**PRODUCER_OPTIONS, **tuning, **options},
-            logger=log,
-        )
-        self._handed = 0
-        self.failed = 0
+        super().__init__(max_messages, max_bytes)
+        self._producer = Producer({**PRODUCER_OPTIONS, **tuning, **options}, logger=log)
 
     @property
     def waiting(self) -> int:
         """Messages that are neither delivered nor refused yet."""
         return len(self._producer)
 
-    @property
-    def delivered(self) -> int:
-        """Messages that the brokers acknowledged."""
-        return self._handed - self.failed - self.waiting
+    def _poll(self, seconds: float) -> None:
+        self._producer.poll(seconds)
 
     def send(
         self,
@@ -194,26 +246,11 @@ class Outbox:
         if not messages:
             return 0
         size = sum(len(message["value"] or "") for message in messages) // len(messages)
-        capacity = max(1, min(self._max_messages, self._max_bytes // (size + 1)))
-        handed = 0
-        last_word = time.monotonic()
-        while handed < len(messages):
-            room = capacity - self.waiting
-            if room < min(len(messages) - handed, 1 + capacity // 10):
-                if give_up():
-                    break
-                self._producer.poll(0.02)
-                if time.monotonic() - last_word > 10:
-                    log.warning("Kafka takes nothing for now, %d messages wait", self.waiting)
-                    last_word = time.monotonic()
-                continue
-            self._hand_over(topic, messages[handed : handed + room])
-            handed += room
-        return min(handed, len(messages))
+        return self._as_room_allows(
+            len(messages), size, lambda part: self._hand_over(topic, messages[part]), give_up
+        )
 
     def _hand_over(self, topic: str, messages: list[dict[str, Any]]) -> None:
-        # never more than there is room for: of a batch that meets a full queue the client may
-        # refuse a message and take the next, which would break the order of a key
         try:
             accepted = self._producer.produce_batch(topic, messages, on_delivery=self._on_delivery)
         except KafkaException as error:
@@ -222,8 +259,7 @@ class Outbox:
         self._producer.poll(0)
         if accepted < len(messages):
             for refusal in filter(None, (message.pop("_error", None) for message in messages)):
-                self.failed += 1
-                log.error("not delivered to %s: %s", topic, refusal.str())
+                self._refused(topic, refusal.str())
 
     def send_one(
         self,
@@ -241,8 +277,7 @@ class Outbox:
 
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
-            self.failed += 1
-            log.error("not delivered to %s: %s", message.topic(), error.str())
+            self._refused(message.topic(), error.str())
 
     def flush(self, timeout: float | None = None) -> int:
         """Wait until everything is delivered, at most `timeout` s; returns what still waits."""

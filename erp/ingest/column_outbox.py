@@ -9,7 +9,6 @@ confluent-kafka has loaded: https://docs.confluent.io/platform/current/clients/l
 
 import ctypes
 import logging
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,7 @@ import confluent_kafka.cimpl
 import numpy as np
 import polars as pl
 
-from erp.kafka import PRODUCER_OPTIONS, Options
+from erp.kafka import PRODUCER_OPTIONS, Options, Sender
 from erp.process import Failure
 
 log = logging.getLogger("erp.kafka")
@@ -79,17 +78,12 @@ def _library() -> ctypes.CDLL:
     return library
 
 
-class ColumnOutbox:
+class ColumnOutbox(Sender):
     """Sends columns of messages and keeps account of their delivery, as `kafka.Outbox` does.
 
     Idempotent and compressed; a full queue makes the sender wait and a broker that is away makes
     it wait longer: nothing is dropped unless the broker refuses it. Not thread-safe; lives as long
     as its process.
-
-    Attributes
-    ----------
-    failed : int
-        Messages that were refused for good.
     """
 
     def __init__(
@@ -99,10 +93,7 @@ class ColumnOutbox:
         max_bytes: int = 64 * 1024 * 1024,
         **tuning: Any,
     ) -> None:
-        self._max_messages = max_messages  # that may wait, and their bytes
-        self._max_bytes = max_bytes
-        self._handed = 0
-        self.failed = 0
+        super().__init__(max_messages, max_bytes)
         self._library = _library()
         self._callbacks = (_ON_DELIVERY(self._on_delivery), _ON_ERROR(self._on_error))
         self._client = self._connected({**PRODUCER_OPTIONS, **tuning, **options})
@@ -131,10 +122,8 @@ class ColumnOutbox:
         """Messages that are neither delivered nor refused yet."""
         return self._library.rd_kafka_outq_len(self._client)
 
-    @property
-    def delivered(self) -> int:
-        """Messages that the brokers acknowledged."""
-        return self._handed - self.failed - self.waiting
+    def _poll(self, seconds: float) -> None:
+        self._library.rd_kafka_poll(self._client, round(seconds * 1000))
 
     def send(
         self,
@@ -155,27 +144,13 @@ class ColumnOutbox:
         messages["key"], messages["key_len"], kept_keys = _places(keys)
         messages["payload"], messages["len"], kept_values = _places(values)
         size = int(messages["len"].sum()) // len(messages)
-        capacity = max(1, min(self._max_messages, self._max_bytes // (size + 1)))
-        handed = 0
-        last_word = time.monotonic()
-        while handed < len(messages):
-            room = capacity - self.waiting
-            if room < min(len(messages) - handed, 1 + capacity // 10):
-                if give_up():
-                    break
-                self._library.rd_kafka_poll(self._client, 20)  # ms
-                if time.monotonic() - last_word > 10:
-                    log.warning("Kafka takes nothing for now, %d messages wait", self.waiting)
-                    last_word = time.monotonic()
-                continue
-            self._hand_over(topic, messages[handed : handed + room])
-            handed += room
+        handed = self._as_room_allows(
+            len(messages), size, lambda part: self._hand_over(topic, messages[part]), give_up
+        )
         del kept_keys, kept_values  # which the messages pointed into until here
-        return min(handed, len(messages))
+        return handed
 
     def _hand_over(self, topic: str, messages: np.ndarray) -> None:
-        # never more than there is room for: of a batch that meets a full queue the client may
-        # refuse a message and take the next, which would break the order of a key
         library = self._library
         if topic not in self._topics:
             self._topics[topic] = library.rd_kafka_topic_new(self._client, topic.encode(), None)
@@ -183,12 +158,12 @@ class ColumnOutbox:
             self._topics[topic], _ANY_PARTITION, _COPY, messages.ctypes.data, len(messages)
         )
         self._handed += len(messages)
-        library.rd_kafka_poll(self._client, 0)
+        self._poll(0)
         if accepted < len(messages):
             for code in messages["err"][messages["err"] != 0].tolist():
                 if code == _FATAL:
                     raise Failure(f"Kafka refuses this producer: {self._reason(code)}")
-                self._refused(topic, code)
+                self._refused(topic, self._reason(code))
 
     def flush(self, timeout: float) -> int:
         """Wait until everything is delivered, at most `timeout` s; returns what still waits."""
@@ -199,14 +174,10 @@ class ColumnOutbox:
         refused = message.contents
         if refused.err:
             topic = self._library.rd_kafka_topic_name(refused.topic).decode()
-            self._refused(topic, refused.err)
+            self._refused(topic, self._reason(refused.err))
 
     def _on_error(self, _client: int, _code: int, reason: bytes, _opaque: int) -> None:
         log.warning("Kafka: %s", reason.decode(errors="replace"))
-
-    def _refused(self, topic: str, code: int) -> None:
-        self.failed += 1
-        log.error("not delivered to %s: %s", topic, self._reason(code))
 
     def _reason(self, code: int) -> str:
         return self._library.rd_kafka_err2str(code).decode()
