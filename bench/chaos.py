@@ -18,13 +18,12 @@ Exit codes: 0 nothing lost; 1 something was, or a process failed.
 """
 
 import argparse
-import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import polars as pl
+from _metrics import Metrics, metric, say, show
 from _services import ROOT, services
 from _sink_faults import Difference, Fault, Flow, compare
 from pymongo import MongoClient
@@ -60,7 +59,7 @@ def main() -> int:
             flow.finish(lines)
             found = compare(database, folder)
     metrics = measured(flow.done, found)
-    show(flow.done, metrics, flags.json)
+    report(flow.done, metrics, flags.json)
     return int(any(each["value"] > each["goal"] for each in metrics.values() if each["goal"] == 0))
 
 
@@ -94,22 +93,22 @@ def write_input(flags: argparse.Namespace, folder: Path, target: Path) -> int:
     return wanted.height
 
 
-def measured(faults: list[Fault], found: dict[str, Difference]) -> dict[str, dict[str, Any]]:
+def measured(faults: list[Fault], found: dict[str, Difference]) -> Metrics:
     """The metrics with their goals."""
     lines = found[contract.SALES_ITEMS.name]
     whole = sum(fault.stored < lines.rows for fault in faults)
     metrics = {
-        "faults": {"value": len(faults), "goal": None, "unit": "faults"},
-        "faults_while_lines_flowed": {"value": whole, "goal": len(faults), "unit": "faults"},
+        "faults": metric(len(faults), None, "faults"),
+        "faults_while_lines_flowed": metric(whole, len(faults), "faults"),
     }
     for name, difference in found.items():
         for what, number in difference._asdict().items():
             goal = None if what == "rows" else 0
-            metrics[f"{name}_{what}"] = {"value": number, "goal": goal, "unit": "documents"}
+            metrics[f"{name}_{what}"] = metric(number, goal, "documents", most=True)
     return metrics
 
 
-def show(faults: list[Fault], metrics: dict[str, dict[str, Any]], as_json: bool) -> None:
+def report(faults: list[Fault], metrics: Metrics, as_json: bool) -> None:
     """Print what was done when, and what is left of it."""
     done = Table("second", "what was done", "lines stored by then", "back after")
     for fault in faults:
@@ -117,19 +116,7 @@ def show(faults: list[Fault], metrics: dict[str, dict[str, Any]], as_json: bool)
             f"{fault.second:.1f}", fault.what, f"{fault.stored:,}", f"{fault.lasted:.1f} s"
         )
     Console(stderr=as_json).print(done)
-    if as_json:
-        print(json.dumps(metrics, indent=2))
-        return
-    table = Table("metric", "value", "goal", "unit")
-    for name, each in metrics.items():
-        goal = "" if each["goal"] is None else str(each["goal"])
-        table.add_row(name, f"{each['value']:,}", goal, each["unit"])
-    Console().print(table)
-
-
-def say(text: str) -> None:
-    """Say on stderr what is going on."""
-    print(text, file=sys.stderr, flush=True)
+    show(metrics, as_json)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ Needs Chromium (`make browser`). Exit codes: 0 measured and within the goals; 1 
 """
 
 import argparse
-import json
 import os
 import shutil
 import statistics
@@ -30,6 +29,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import psutil
+from _metrics import Metrics, metric, show
 from _page_client import Visitor
 from _services import Scripts, free_ports  # puts the project on the path
 from _shop_documents import ZONE, documents_of, mongodb, store
@@ -54,8 +54,6 @@ DRAWN = """charts => {
         && document.querySelector('[data-testid="stDataFrame"] canvas');
 }"""
 
-Figures = dict[str, tuple[float, float | None, str]]  # name -> value, goal, unit
-
 
 class Opening(NamedTuple):
     """Seconds from the address on, and CPU seconds until then."""
@@ -69,7 +67,7 @@ class Opening(NamedTuple):
 
 def main() -> int:
     flags = parse_flags()
-    figures: Figures = {}
+    figures: Metrics = {}
     with mongodb() as (database, scripts):
         frames = documents_of(flags.households)
         for table in contract.TABLES:
@@ -81,15 +79,16 @@ def main() -> int:
                 (LIVE, "live", (None,) * 2),
             ):
                 with served(scripts, script) as (url, server):
-                    for visit in ("new server", "second visit"):
+                    for visit in ("new_server", "second_visit"):
                         opened = opening(browser, url, server, CHARTS[script])
-                        figures |= of_opening(f"{name}, {visit}", opened, goals)
+                        figures |= of_opening(f"{name}_{visit}", opened, goals)
                     if script == HISTORY:
                         figures |= of_a_run(url)
                     else:
                         figures |= of_refreshes(url, server, flags.refreshes)
-    report(flags.json, figures)
-    return 0 if all(goal is None or value < goal for value, goal, _ in figures.values()) else 1
+    show(figures, flags.json)
+    met = (each["goal"] is None or each["value"] < each["goal"] for each in figures.values())
+    return 0 if all(met) else 1
 
 
 def parse_flags() -> argparse.Namespace:
@@ -171,27 +170,27 @@ def browser_cpu() -> float:
     return total
 
 
-def of_opening(name: str, opened: Opening, goals: tuple[float | None, float | None]) -> Figures:
+def of_opening(name: str, opened: Opening, goals: tuple[float | None, float | None]) -> Metrics:
     return {
-        f"{name}: first figure": (opened.first, goals[0], "s"),
-        f"{name}: everything": (opened.everything, goals[1], "s"),
-        f"{name}: CPU until the first figure": (opened.first_cpu, None, "s"),
-        f"{name}: CPU of the server": (opened.server_cpu, None, "s"),
-        f"{name}: CPU of the browser": (opened.browser_cpu, None, "s"),
+        f"{name}_first_figure": metric(opened.first, goals[0], "s", most=True),
+        f"{name}_everything": metric(opened.everything, goals[1], "s", most=True),
+        f"{name}_CPU_until_the_first_figure": metric(opened.first_cpu, None, "s"),
+        f"{name}_CPU_of_the_server": metric(opened.server_cpu, None, "s"),
+        f"{name}_CPU_of_the_browser": metric(opened.browser_cpu, None, "s"),
     }
 
 
-def of_a_run(url: str) -> Figures:
+def of_a_run(url: str) -> Metrics:
     """The history page without a browser: the runs that draw it, and what they send."""
     with Visitor(url) as visitor:
         runs = [visitor.run(), visitor.run()]  # the key figures, then everything
     return {
-        "history: runs of the script": (sum(run.seconds for run in runs), None, "s"),
-        "history: sent to the browser": (sum(run.bytes for run in runs) / MB, None, "MB"),
+        "history_runs_of_the_script": metric(sum(run.seconds for run in runs), None, "s"),
+        "history_sent_to_the_browser": metric(sum(run.bytes for run in runs) / MB, None, "MB"),
     }
 
 
-def of_refreshes(url: str, server: psutil.Process, refreshes: int) -> Figures:
+def of_refreshes(url: str, server: psutil.Process, refreshes: int) -> Metrics:
     """The live page without a browser: the refreshes of one visitor."""
     with Visitor(url) as visitor:
         visitor.run()
@@ -205,31 +204,16 @@ def of_refreshes(url: str, server: psutil.Process, refreshes: int) -> Figures:
         growth = (server.memory_info().rss - before) / MB
         spent = cpu(server) - spent
     return {
-        "live refresh: median": (statistics.median(timed), 1.5, "s"),
-        "live refresh: slowest": (max(timed), None, "s"),
-        f"{refreshes} refreshes: CPU of the server": (spent, None, "s"),
-        f"{refreshes} refreshes: growth of memory": (growth, 50.0, "MB"),
+        "live_refresh_median": metric(statistics.median(timed), 1.5, "s", most=True),
+        "live_refresh_slowest": metric(max(timed), None, "s"),
+        f"{refreshes}_refreshes_CPU_of_the_server": metric(spent, None, "s"),
+        f"{refreshes}_refreshes_growth_of_memory": metric(growth, 50.0, "MB", most=True),
     }
 
 
 def repeat(action: Callable[[], object], times: int) -> None:
     for _ in range(times):
         action()
-
-
-def report(as_json: bool, figures: Figures) -> None:
-    if as_json:
-        named = {
-            name.replace(":", "").replace(",", "").replace(" ", "_"): {
-                "value": value, "goal": goal, "unit": unit,
-            }
-            for name, (value, goal, unit) in figures.items()
-        }  # fmt: skip
-        print(json.dumps(named, indent=2))
-        return
-    for name, (value, goal, unit) in figures.items():
-        wanted = "" if goal is None else f"   goal: under {goal:g} {unit}"
-        print(f"{name:46}{value:10.3f} {unit:3}{wanted}")
 
 
 if __name__ == "__main__":

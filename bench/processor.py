@@ -12,7 +12,6 @@ Exit codes: 0 measured; 1 the processor failed or a figure is wrong.
 """
 
 import argparse
-import json
 import re
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from typing import Any
 
 import polars as pl
 import psutil
+from _metrics import metric, show
 from _shop_documents import BATCH, ZONE, documents_of, mongodb, store
 from pymongo.database import Database
 
@@ -61,21 +61,21 @@ def main() -> int:
         rounds = watched.rounds()
     (whole, whole_cpu), *days, (line, line_cpu) = rounds
     day, day_cpu = (sum(column) for column in zip(*days, strict=True))
-    report(
-        flags.json,
+    show(
         {
-            "whole": (whole, None, "s"),
-            "reading alone": (floor, None, "s"),
-            "one more day": (day, None, "s"),
-            "one late line": (line, None, "s"),
-            "whole / reading alone": (whole / floor, None, "ratio"),
-            "one more day / whole": (day / whole, None, "ratio"),
-            "one late line / whole": (line / whole, None, "ratio"),
-            "CPU of the whole": (whole_cpu, None, "s"),
-            "CPU of one more day": (day_cpu, None, "s"),
-            "CPU of one late line": (line_cpu, None, "s"),
-            "peak memory": (watched.peak, GOAL_MEMORY_MB, "MB"),
+            "whole": metric(whole, None, "s"),
+            "reading_alone": metric(floor, None, "s"),
+            "one_more_day": metric(day, None, "s"),
+            "one_late_line": metric(line, None, "s"),
+            "whole_per_reading_alone": metric(whole / floor, None, "ratio"),
+            "one_more_day_per_whole": metric(day / whole, None, "ratio"),
+            "one_late_line_per_whole": metric(line / whole, None, "ratio"),
+            "CPU_of_the_whole": metric(whole_cpu, None, "s"),
+            "CPU_of_one_more_day": metric(day_cpu, None, "s"),
+            "CPU_of_one_late_line": metric(line_cpu, None, "s"),
+            "peak_memory": metric(watched.peak, GOAL_MEMORY_MB, "MB", most=True),
         },
+        flags.json,
     )
     return 0 if watched.peak < GOAL_MEMORY_MB else 1
 
@@ -145,19 +145,6 @@ class Watched:
             if len(found) == rounds or time.monotonic() > deadline:
                 return [(float(seconds), float(cpu)) for seconds, cpu in found]
             time.sleep(0.1)
-
-
-def report(as_json: bool, figures: dict[str, tuple[float, float | None, str]]) -> None:
-    if as_json:
-        named = {
-            name.replace(" / ", "_per_").replace(" ", "_"): {"value": v, "goal": g, "unit": u}
-            for name, (v, g, u) in figures.items()
-        }
-        print(json.dumps(named, indent=2))
-        return
-    for name, (value, goal, unit) in figures.items():
-        wanted = "" if goal is None else f"   goal: under {goal:g} {unit}"
-        print(f"{name:24}{value:10.3f} {unit:6}{wanted}")
 
 
 if __name__ == "__main__":
