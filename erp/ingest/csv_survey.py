@@ -117,6 +117,7 @@ class _Evidence:
         return Decimal.POINT
 
     def see_dates(self, name: str, text: pl.Series) -> None:
+        """Note whether dates that end in a year can only be day first, or only month first."""
         if not text.str.contains(r"^\s*\d{1,2}[-/.]").any():
             return
         seen = self.orders.setdefault(name, set())

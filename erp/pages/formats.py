@@ -112,10 +112,6 @@ class Formats:
     def _skeleton(self, skeleton: str, value: date) -> str:
         return dates.format_skeleton(skeleton, value, locale=self.locale)
 
-    def month_name(self, number: int) -> str:
-        """The name of month 1 to 12, standing alone."""
-        return dates.get_month_names("wide", "stand-alone", self.locale)[number]
-
     def weekday(self, number: int, width: Literal["abbreviated", "wide"] = "abbreviated") -> str:
         """The name of a weekday, 0 is Monday."""
         return dates.get_day_names(width, "stand-alone", self.locale)[number]
