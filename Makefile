@@ -41,7 +41,7 @@ venv: .venv/.developing ## make .venv and install into it; again only when requi
 lock: .venv/.tools ## write the locks anew, after a change of requirements*.txt
 	@set -e; for file in requirements requirements-dev; do \
 	  $(TOOLS)/uv pip compile --quiet --universal --python-version $(OLDEST_PYTHON) \
-	    --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock" \
+	    --generate-hashes --no-strip-extras --no-annotate --no-emit-index-url --custom-compile-command "make lock" \
 	    $$file.txt --output-file $$file.lock; done
 
 audit: .venv/.tools ## look the locked packages up among known vulnerabilities (asks pypi.org)
