@@ -168,7 +168,8 @@ def test_no_group_is_left_on_the_brokers(feed, send, settings, topic):
     send(recommendation(1))
     running = feed()
     assert running.wait(PATIENCE)
-    groups = AdminClient(settings.kafka).list_consumer_groups().result().valid
+    admin = AdminClient(settings.kafka)  # its answers end with it
+    groups = admin.list_consumer_groups().result(PATIENCE).valid
     assert [] == [group.group_id for group in groups if topic in group.group_id]
 
 
