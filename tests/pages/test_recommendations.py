@@ -188,7 +188,7 @@ def test_one_consumer_serves_all_visitors_and_joins_no_group(page_server, visit,
     for _ in range(3):
         visit(server)
     admin = AdminClient(page_settings.kafka)  # its answers end with it
-    groups = admin.list_consumer_groups().result(PATIENCE).valid
+    groups = admin.list_consumer_groups().result(60).valid
     mine = [g.group_id for g in groups if page_settings.topic_prefix in g.group_id]
     assert [] == mine
 
