@@ -4,6 +4,8 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 # Byte code is made of what is imported, when it is: half the installation's processor time.
+# Where the environment forbids to keep it, each start of a script would make it anew, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
 TOOLS := .venv/tools/bin
 OLDEST_PYTHON := 3.11
