@@ -17,11 +17,12 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import openpyxl
 import pytest
+from playwright.sync_api import expect
 from pymongo.database import Database
 
 from config import Settings
 from erp.pages.formats import Formats
-from tests.pages.served import ROOT, Gate, PageServer, Visit, environment
+from tests.pages.served import PATIENCE, ROOT, Gate, PageServer, Visit, environment
 
 SCRIPT = "erp_dashboard.py"
 FIRST, LAST = date(2025, 1, 1), date(2025, 4, 30)
@@ -173,11 +174,17 @@ def metrics(visit: Visit) -> dict[str, str]:
 
 
 def assert_shows(visit: Visit, expected: tuple[int, int], fmt: Formats | None = None) -> None:
-    """The page shows these tickets and this net."""
+    """The page comes to show these tickets and this net."""
     fmt = fmt or Formats("es_ES", "EUR", "UTC")
     tickets, net = expected
     labels = {"es": ("Tickets", "Ventas netas"), "en": ("Tickets", "Net sales")}
     tickets_label, net_label = labels[fmt.locale.language]
+    shown = visit.page.get_by_test_id("stMetric").filter(
+        has=visit.page.get_by_text(tickets_label, exact=True)
+    )
+    number = re.compile(rf"(^|\s){re.escape(fmt.number(tickets))}(\s|$)")
+    expect(shown.first).to_have_text(number, use_inner_text=True, timeout=PATIENCE * 1000)
+    visit.settle()
     found = metrics(visit)
     assert fmt.number(tickets) == found[tickets_label]
     assert fmt.money_short(net / 100) == found[net_label]

@@ -153,6 +153,8 @@ def test_filters_are_chosen_on_the_page(page_server, visit):
     expect(page.get_by_text("Ninguna venta cumple los filtros")).to_be_visible()
     page.get_by_label("Importe mínimo").fill("")
     page.keyboard.press("Enter")
+    expect_in_window(opened, "40 tickets")
+    opened.settle()
     page.locator(
         '[data-testid="stSelectbox"] [role="combobox"], [data-testid="stSelectbox"] input'
     ).first.click()
@@ -176,8 +178,8 @@ def test_a_new_sale_shows_within_one_refresh_unless_the_reader_pauses(shop, page
     assert place > 0
     try:
         shop.sales.insert_one(sale(900, 1, store_id="2", total_amount=1.5))
-        wait_for_metric(opened, "Tickets", "42")
         expect(page.get_by_text(re.compile(r"\+1 desde la última lectura"))).to_be_visible()
+        wait_for_metric(opened, "Tickets", "42")
         assert place == page.get_by_test_id("stMain").evaluate("e => e.scrollTop")
         page.get_by_text("Pausar").click()
         expect(page.get_by_text("En pausa")).to_be_visible()
