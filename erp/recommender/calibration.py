@@ -64,20 +64,19 @@ def calibration(what: Said, bins: int = 10) -> dict:
         return {"recommendations": 0, "error": 0.0, "skill": 0.0, "said": 0.0, "happened": 0.0,
                 "bins": []}  # fmt: skip
     order = np.argsort(what.chance, kind="stable")
-    table = []
+    table, gaps = [], 0.0
     for part in np.array_split(order, bins):
         if len(part):
             happened = intervals.share(int(what.happened[part].sum()), len(part))
-            table.append(
-                {"said": float(what.chance[part].mean()), "happened": happened, "count": len(part)}
-            )
+            told = float(what.chance[part].mean())
+            table.append({"said": told, "happened": happened, "count": len(part)})
+            gaps += abs(told - happened.value) * len(part)
     rate = float(what.happened.mean())
     constant = rate * (1 - rate)
     brier = float(np.square(what.chance - what.happened).mean())
-    gaps = [abs(one["said"] - one["happened"].value) * one["count"] for one in table]
     return {
         "recommendations": len(order),
-        "error": sum(gaps) / len(order),
+        "error": gaps / len(order),
         "skill": 1 - brier / constant if constant > 0 else 0.0,
         "said": float(what.chance.mean()),
         "happened": rate,

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from erp.recommender.sampling import Csr
+
 FEATURES = (
     "similarity",
     "place",
@@ -65,7 +67,7 @@ def item_facts(shares: np.ndarray, sales: np.ndarray, categories: list[str | Non
     return ItemFacts(
         popularity.astype(np.float32),
         (popularity - np.log(plain + 1e-6)).astype(np.float32),
-        np.array([code.get(name, 0) for name in categories], np.int32),
+        np.array([0 if name is None else code[name] for name in categories], np.int32),
         len(code) + 1,
     )
 
@@ -117,12 +119,12 @@ class Candidates:
             )
         return held
 
-    def find(self, baskets, history, active: np.ndarray, many: int) -> Found:
+    def find(self, baskets: Csr, history, active: np.ndarray, many: int) -> Found:
         """The `many` best candidates of each basket.
 
         Parameters
         ----------
-        baskets : (indptr int64, items int32), csr of item codes
+        baskets : of item codes
         history : HistoryRows; active : bool (items)
         """
         rows = len(baskets[0]) - 1

@@ -200,7 +200,7 @@ def repeat_metrics(
     again = purchases.before(trial.sales, trial.answers[1][:, None])[:, 0]
     repeats = purchases.before(trial.sales, codes)[known]
     shown = int((codes[known] >= 0).sum())
-    found = {"repeats": float(repeats.sum()) / max(shown, 1)}
+    found: dict[str, Estimate | float] = {"repeats": float(repeats.sum()) / max(shown, 1)}
     for name, rows in (("repeat", known & again), ("new", known & ~again)):
         found[f"hit@10 {name}"] = intervals.share(int((ranks[rows] > 0).sum()), int(rows.sum()))
     return found

@@ -19,6 +19,10 @@ CURRENT = 1  # the scale that is the given half-life itself
 FARTHEST = 200.0  # half-lives ahead of the origin that are told apart
 
 
+Sums = tuple[np.ndarray, np.ndarray, np.ndarray]  # items, sums (items, 3), totals (3)
+NOTHING: Sums = (np.zeros(0, np.int32), np.zeros((0, len(SCALES))), np.zeros(len(SCALES)))
+
+
 @dataclass(frozen=True)
 class HistoryRows:
     """The frequencies of a batch of baskets' customers.
@@ -198,9 +202,9 @@ class History:
         self.rows, self.indptr, self.items = rows, indptr, items
         self.sums, self.totals, self.max_live = sums, totals, max_live
         self._half_lives = np.array(SCALES) * self.half_life_days * DAY  # seconds
-        self._live: OrderedDict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = OrderedDict()
+        self._live: OrderedDict[str, Sums] = OrderedDict()
 
-    def sums_of(self, customer: str | None):
+    def sums_of(self, customer: str) -> Sums | None:
         """Items, sums (items, 3) and totals (3) of a customer as seen from the origin, or None."""
         live = self._live.get(customer)
         if live is not None:
@@ -214,12 +218,10 @@ class History:
     def add(self, customer: str, items: np.ndarray, time: float, sign: float = 1.0) -> None:
         """Add one sale of distinct item codes; sign -1 takes it back."""
         age = (time - self.origin) / self._half_lives  # (3,)
-        known = self.sums_of(customer)
-        if known is None:
-            known = (np.zeros(0, np.int32), np.zeros((0, len(SCALES))), np.zeros(len(SCALES)))
-        elif customer not in self._live:
-            known = (known[0].copy(), known[1].astype(np.float64), known[2].astype(np.float64))
-        self._live[customer] = _with_sale(*known, items, age, sign)
+        held, sums, totals = self.sums_of(customer) or NOTHING
+        if customer not in self._live:  # those of an artefact are read-only and half as exact
+            held, sums, totals = held.copy(), sums.astype(np.float64), totals.astype(np.float64)
+        self._live[customer] = _with_sale(held, sums, totals, items, age, sign)
         self._live.move_to_end(customer)
         if len(self._live) > self.max_live:
             self._live.popitem(last=False)

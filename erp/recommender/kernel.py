@@ -7,6 +7,7 @@ import numpy as np
 
 from erp.recommender import candidates
 from erp.recommender.candidates import WIDTH, Candidates, find
+from erp.recommender.sampling import Csr
 
 SEEN = WIDTH + 2  # features of a probability: those, the order's own chance, the rank
 
@@ -40,12 +41,12 @@ class Kernel:
         self.order = stacked((heads.order, heads.order_known or heads.order), WIDTH)
         self.chance = stacked((heads.half, heads.next_sale), SEEN)
 
-    def answer(self, baskets, history, customers, view, settings, n: int, seen=None):
+    def answer(self, baskets: Csr, history, customers, view, settings, n: int, seen=None):
         """The `n` best of each basket.
 
         Parameters
         ----------
-        baskets : (indptr int64, items int32), csr of item codes
+        baskets : of item codes
         history : HistoryRows; customers : bool (rows), which customers are known
         view : (active bool, name codes int32, category codes int32), by item
         seen : float32 (rows, n, SEEN), filled with what the confidence was told from

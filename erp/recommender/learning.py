@@ -22,6 +22,7 @@ from erp.recommender.candidates import BASKET_FEATURES, FEATURES, Candidates, it
 from erp.recommender.history import no_history
 from erp.recommender.kernel import SEEN, Kernel
 from erp.recommender.sampling import (
+    Csr,
     half_hidden,
     holds,
     keys_of,
@@ -243,9 +244,12 @@ class _Outcomes:
         self.best = np.argsort(-lab.sold.shares, kind="stable")[:50].tolist()
         self.shelves: dict[int, list[int]] = {0: []}
         self.rows = 0
-        self.model, self.true, self.popular, self.popular_true = [], [], [], []
+        self.model: list[np.ndarray] = []
+        self.true: list[np.ndarray] = []
+        self.popular: list[np.ndarray] = []
+        self.popular_true: list[np.ndarray] = []
 
-    def add(self, basket, history, answers) -> None:
+    def add(self, basket: Csr, history, answers: Csr) -> None:
         """Show the baskets' recommendations; `answers` holds what would be right, as csr."""
         rows = len(basket[0]) - 1
         seen = np.zeros((rows, SHOWN, SEEN), np.float32)
@@ -259,7 +263,7 @@ class _Outcomes:
             self._add_popular(basket, history, answer[4], answers)
         self.rows += rows
 
-    def _add_popular(self, basket, history, found, answers) -> None:
+    def _add_popular(self, basket: Csr, history, found, answers: Csr) -> None:
         """The bestsellers of a category of the basket, and of the whole, for each basket."""
         (indptr, items), facts, shares = basket, self.lab.facts, self.lab.sold.shares
         sizes = np.diff(indptr)

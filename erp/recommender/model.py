@@ -263,8 +263,7 @@ class Model:
     def _codes(self, product_ids: Iterable[str]) -> list[int]:
         get = self._index.get
         found = {get(key if type(key) is str else _text(key)) for key in product_ids}
-        found.discard(None)
-        return sorted(found)
+        return sorted(code for code in found if code is not None)
 
     def _moments(self, times, rows: int) -> np.ndarray:
         if times is None:

@@ -14,12 +14,17 @@ import numba
 import numpy as np
 
 from erp.recommender.candidates import best_heap
+from erp.recommender.sampling import Csr
 
 PRODUCTS_PER_BLOCK = 1_000_000  # of rows that are handed to a thread at once
 ROWS_PER_BLOCK = 4_000
 
+Scales = tuple[np.ndarray, np.ndarray, np.float32]
 
-def strongest(rows, turned, held, weights, scales, min_support: int, top: int, threads: int):
+
+def strongest(
+    rows, turned: Csr, held: Csr, weights, scales: Scales, min_support: int, top: int, threads: int
+):
     """The `top` largest sums / (left right + shrink) of each row, of equal ones the lower number.
 
     Parameters

@@ -10,6 +10,7 @@ import numba
 import numpy as np
 import pyarrow as pa
 
+Csr = tuple[np.ndarray, np.ndarray]  # of baskets: indptr int64 (rows + 1), items int32 (lines)
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -63,7 +64,7 @@ def line_keys(keys: np.ndarray, indptr: np.ndarray) -> np.ndarray:
     return _mixed(np.repeat(keys, sizes) + (number.astype(np.uint64) + np.uint64(1)) * _STEP)
 
 
-def take(baskets, sales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def take(baskets, sales: np.ndarray) -> Csr:
     """The baskets of the given sales as csr (indptr, items)."""
     sizes = baskets.sizes[sales]
     indptr = np.concatenate(([0], np.cumsum(sizes)))
@@ -71,13 +72,14 @@ def take(baskets, sales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return indptr, baskets.items[places]
 
 
-def split(indptr, items, hidden: np.ndarray):
-    """Shown and hidden part of baskets, each as csr."""
-    parts = []
-    for part in (~hidden, hidden):
-        running = np.concatenate(([0], np.cumsum(part)))
-        parts.append((running[indptr], items[part]))
-    return parts
+def split(indptr, items, hidden: np.ndarray) -> tuple[Csr, Csr]:
+    """Shown and hidden part of baskets."""
+    return _lines_of(indptr, items, ~hidden), _lines_of(indptr, items, hidden)
+
+
+def _lines_of(indptr, items, part: np.ndarray) -> Csr:
+    running = np.concatenate(([0], np.cumsum(part)))
+    return running[indptr], items[part]
 
 
 def one_hidden(draws: np.ndarray, indptr: np.ndarray) -> np.ndarray:

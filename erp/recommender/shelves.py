@@ -72,7 +72,7 @@ class CatalogueView:
 
     def _after_change(self) -> None:
         self.generation += 1
-        self._newcomers = None
+        self._newcomers: list[str] | None = None
 
     def newcomers(self) -> list[str]:
         """Active products of the catalogue that the model has never seen."""
@@ -118,7 +118,7 @@ class Shelves:
             self._active = self._order[self.view.active[self._order]]
         yield from self._of_categories(basket)
         ids, active, shares = self.view.item_ids, self.view.active, self.sold.shares
-        place = self.store_index.get(store)
+        place = None if store is None else self.store_index.get(store)
         if place is not None:
             lo, hi = self.sold.store_indptr[place : place + 2]
             for code, share in zip(

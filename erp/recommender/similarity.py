@@ -177,7 +177,8 @@ class Pairs:
         self.left = (weighted ** (1 - item_exponent)).astype(np.float32)
         self.right = (weighted**item_exponent).astype(np.float32)
         self.shrink, self.top = np.float32(shrink), top
-        self.parts, self.held, self.limit = [], 0, PAIRS_HELD
+        self.parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self.held, self.limit = 0, PAIRS_HELD
 
     def add(self, rows, others, sums) -> None:
         """Take undirected pairs, each once; sums is complex64, weight and count."""

@@ -205,7 +205,7 @@ def popularities(sales: Sales, found: list[Era], sums: list[ItemSums]) -> list[P
     return results
 
 
-def _runs(batches: Batches, column: str) -> Iterator[tuple[object, list[pa.RecordBatch]]]:
+def _runs(batches: Batches, column: str) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Rows of equal values that follow each other, in pieces; the value comes again with each."""
     for batch in batches:
         values = batch.column(column)
@@ -261,13 +261,11 @@ def history(sales: Sales, origin: float, half_life_days: float) -> History:
         .sort_by("customer")
         .combine_chunks()
     )
-    if not len(table):
-        table = table.slice(0, 0)
     items, sums, totals = (
         pa.concat_arrays(table[name].chunks) if table[name].num_chunks else None
         for name in ("items", "sums", "totals")
     )
-    if items is None:
+    if items is None or sums is None or totals is None:
         nobody = np.zeros((0, len(SCALES)), np.float32)
         return History(half_life_days, origin, {}, np.zeros(1, np.int64), np.zeros(0, np.int32),
                        nobody, nobody)  # fmt: skip
@@ -299,7 +297,8 @@ def _histories(origin: float, half_life_days: float, items: int) -> Callable[[Ba
         return pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
 
     def run(batches: Batches) -> Batches:
-        customer, pieces, held = None, [], 0
+        customer, held = None, 0
+        pieces: list[pa.RecordBatch] = []
         for here, piece in _runs(batches, "customer_id"):
             if here != customer and held >= SALES_AT_ONCE:
                 yield rows_of(pieces)

@@ -102,12 +102,14 @@ class Source:
 
     def holds(self, message: Message) -> bool:
         """True while this message is ours: read, not released, its partition not given away."""
-        return self._offsets.holds(message.partition(), message.offset())
+        _, partition, offset = kafka.place(message)
+        return self._offsets.holds(partition, offset)
 
     def release(self, messages: Iterable[Message]) -> None:
         """Say that messages are done with."""
         for message in messages:
-            self._offsets.release(message.partition(), message.offset())
+            _, partition, offset = kafka.place(message)
+            self._offsets.release(partition, offset)
 
     def commit(self, wait: bool = False) -> None:
         """Commit up to the oldest message still held of each partition."""
@@ -127,8 +129,10 @@ class Source:
         for message in messages:
             if (error := message.error()) is not None:
                 kafka.complain(error)
-            elif message.partition() in self._partitions:
-                self._offsets.read(message.partition(), message.offset(), hold=True)
+                continue
+            _, partition, offset = kafka.place(message)
+            if partition in self._partitions:
+                self._offsets.read(partition, offset, hold=True)
                 admitted.append(message)
         return admitted
 
@@ -143,7 +147,10 @@ class Source:
             return
         wanted = [TopicPartition(self._topic, p, offset) for p, offset in offsets.items()]
         try:
-            self._consumer.commit(offsets=wanted, asynchronous=not wait)
+            if wait:
+                self._consumer.commit(offsets=wanted, asynchronous=False)
+            else:
+                self._consumer.commit(offsets=wanted, asynchronous=True)
         except KafkaException as error:
             self._offsets.not_committed(offsets)
             log.warning("not committed, the same is read again: %s", error.args[0].str())
