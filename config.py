@@ -120,6 +120,7 @@ class Settings(BaseSettings):
     model_poll_seconds: float = Field(2, gt=0)  # between two looks whether the model changed
     catalogue_poll_seconds: float = Field(5, gt=0)  # between two looks for changed products
     history_poll_seconds: float = Field(60, gt=0)  # between two looks for other copies' sales
+    control_share: float = Field(0, ge=0, le=1)  # of sales that get bestsellers, to compare with
     recommendations_ttl_days: int = Field(0, ge=0, le=24_000)  # kept in MongoDB; 0: for ever
 
     @property

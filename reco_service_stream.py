@@ -94,7 +94,12 @@ class Service:
             on_gained=self.look_for_incomplete,
         )
         self.model = LiveModel(
-            settings.model_path, settings.top_n, settings.never_recommend, database, health
+            settings.model_path,
+            settings.top_n,
+            settings.never_recommend,
+            database,
+            health,
+            settings.control_share,
         )
         self.publisher = Publisher(
             self.answers,

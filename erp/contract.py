@@ -119,7 +119,8 @@ class Recommendation(Struct):
     """The answer to a sale: a message of its topic and, with `_id`, a document of its collection.
 
     `timestamp` is the sale's, `created_at` the answer's; `complete` is False when lines were
-    missing at the deadline; `latency_ms` runs from the sale's entry in Kafka to `created_at`.
+    missing at the deadline; `latency_ms` runs from the sale's entry in Kafka to `created_at`;
+    `control` is True where the sale got bestsellers only, for the others to be compared with.
     """
 
     sale_id: str
@@ -134,6 +135,7 @@ class Recommendation(Struct):
     latency_ms: float
     basket_products: list[BasketProduct]
     recommendations: list[RecommendedProduct]
+    control: bool = False
 
 
 class Table(NamedTuple):

@@ -470,6 +470,18 @@ def test_customers_purchases_are_known_after_a_restart(shop, run_script):
     assert 0 == service.stop()
 
 
+def test_control_arm_is_marked_in_topic_and_collection(shop, run_script, read_topic):
+    """With a control share of one every sale gets bestsellers, and both places say so."""
+    trained(("p1", "p28")).save(shop.settings.model_path)
+    shop.store("s", ["p1"])
+    shop.sell("s", 1, customer_id="c")
+    done = run_script(SCRIPT, "--max-messages", 1, CONTROL_SHARE=1)
+    assert 0 == done.returncode, done.stderr
+    stored, told = shop.answers()["s"], json.loads(latest(read_topic(RECOMMENDATIONS))["s"])
+    assert (True, True) == (stored["control"], told["control"])
+    assert {"popular"} == {product["source"] for product in stored["recommendations"]}
+
+
 def test_new_only_answers_what_comes_from_now_on(shop, run_script):
     """With --new-only the first start skips what was sold before, a later start nothing."""
     shop.store("old", ["p1"])

@@ -179,7 +179,13 @@ class Model:
     # ---------------------------------------------------------------- recommendations
 
     def recommend(
-        self, basket: Sequence[str], customer=None, n: int = 5, store=None, time=None
+        self,
+        basket: Sequence[str],
+        customer=None,
+        n: int = 5,
+        store=None,
+        time=None,
+        bestsellers: bool = False,
     ) -> list[dict]:
         """The `n` products to offer with a basket.
 
@@ -191,6 +197,7 @@ class Model:
         store : id, or None
         time : of the sale (datetime, ISO 8601 text or seconds since 1970 UTC); None: the newest
             time known
+        bestsellers : offer what sells most in the store and in all, whatever is in the basket
 
         Returns
         -------
@@ -202,7 +209,7 @@ class Model:
         first of because_of. because_of shares are the similarities' parts and add up to 100; it is
         empty where the basket did not lead to the product (her own habit, category, popularity).
         """
-        return self.recommend_many([basket], [customer], n, [store], [time])[0]
+        return self.recommend_many([basket], [customer], n, [store], [time], None, [bestsellers])[0]
 
     def recommend_many(
         self,
@@ -212,6 +219,7 @@ class Model:
         stores: Sequence | None = None,
         times: Sequence | None = None,
         histories: HistoryRows | None = None,
+        bestsellers: Sequence[bool] | None = None,
     ) -> list[list[dict]]:
         """`recommend` for many baskets, in their order.
 
@@ -230,6 +238,7 @@ class Model:
                     _texts(stores[part] if stores is not None else None, len(chunk)),
                     self._moments(times[part] if times is not None else None, len(chunk)),
                     None if histories is None else histories[np.arange(first, first + len(chunk))],
+                    np.zeros(len(chunk), bool) if bestsellers is None else bestsellers[part],
                 )
             )
         return result
@@ -290,11 +299,15 @@ class Model:
         )
         return answer, history
 
-    def _answer(self, baskets, customers, n, stores, moments, history) -> list[list[dict]]:
+    def _answer(
+        self, baskets, customers, n, stores, moments, history, bestsellers
+    ) -> list[list[dict]]:
         answer, history = self._score(baskets, customers, moments, history, n)
         view = self.view
         rows = answers.compose(self.item_ids, view.names, view.categories, answer, n)
-        for place in np.flatnonzero((answer[0] < 0).any(axis=1)).tolist():
+        for place in np.flatnonzero((answer[0] < 0).any(axis=1) | bestsellers).tolist():
+            if bestsellers[place]:
+                rows[place].clear()
             self._fill_up(
                 rows[place],
                 n,
@@ -303,14 +316,19 @@ class Model:
                 customers[place] is not None,
                 int(answer[4][place]),
                 round(float(history.baskets[place]), 2),
+                bestsellers[place],
             )
         return rows
 
-    def _fill_up(self, row, n, basket, store, known, found, habit) -> None:
-        """Add bestsellers of the basket's categories, of the store and of all, in this order."""
+    def _fill_up(self, row, n, basket, store, known, found, habit, bestsellers) -> None:
+        """Add bestsellers of the basket's categories, of the store and of all, in this order.
+
+        With `bestsellers` the categories are left out.
+        """
         cap, size = self.settings.max_per_category, len(set(basket))
+        led_by = [] if bestsellers else basket
         more = answers.top_up(
-            row, basket, n, cap, lambda: self._shelves.offers(basket, store), self.view
+            row, basket, n, cap, lambda: self._shelves.offers(led_by, store), self.view
         )
 
         def chance(share: float, source: str) -> float:

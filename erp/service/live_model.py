@@ -65,9 +65,10 @@ class LiveModel:
         never: Iterable[str],
         database: Database[Document],
         health: Health,
+        control_share: float = 0.0,
     ) -> None:
         self._path, self._top_n, self._database, self._health = path, top_n, database, health
-        self._never = frozenset(never)
+        self._never, self._control_share = frozenset(never), control_share
         self._catalogue = self._new_catalogue()
         self._model: Model | None = None
         self._stamp: Stamp = None
@@ -85,7 +86,7 @@ class LiveModel:
         model = self._model
         if model is None:
             return sale_answers.nothing_known(baskets)
-        return sale_answers.answers(model, baskets, self._top_n)
+        return sale_answers.answers(model, baskets, self._top_n, self._control_share)
 
     def observe(self, baskets: list[Basket]) -> None:
         """Let the customers' histories know sales that were answered; from any thread."""

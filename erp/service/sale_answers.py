@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -38,29 +39,41 @@ def bought(lines: Iterable[Line]) -> list[str]:
     return [line.product_id for line in lines if line.quantity is None or line.quantity > 0]
 
 
-def answers(model: Model, baskets: list[Basket], n: int) -> list[Document]:
+def in_control(sale_id: str, share: float) -> bool:
+    """Whether a sale is among the `share` (0 to 1) that gets bestsellers only; always the same."""
+    hashed = blake2b(sale_id.encode(), digest_size=8).digest()
+    return int.from_bytes(hashed) < share * 2**64
+
+
+def answers(
+    model: Model, baskets: list[Basket], n: int, control_share: float = 0.0
+) -> list[Document]:
     """The answers to sales, scored together, with `n` products each, none of them on its lines.
 
-    A document is the message with an `_id`. Times are whole milliseconds.
+    Bestsellers go to `control_share` (0 to 1) of the sales. A document is the message with an
+    `_id`. Times are whole milliseconds.
     """
     taken = [bought(basket.lines.values()) for basket in baskets]
+    control = [in_control(basket.sale.sale_id, control_share) for basket in baskets]
     recommended = model.recommend_many(
         taken,
         [basket.sale.customer_id for basket in baskets],
         n,
         [basket.sale.store_id for basket in baskets],
         [basket.sale.sale_datetime for basket in baskets],
+        bestsellers=control,
     )
     for index, (basket, products) in enumerate(zip(baskets, taken, strict=True)):
         if len(products) < len(basket.lines):
             returned = {line.product_id for line in basket.lines.values()}.difference(products)
-            recommended[index] = _without(returned, model, basket, products, n)
-    return _documents(baskets, recommended, model.catalogue, model.algo, model.version)
+            recommended[index] = _without(returned, model, basket, products, n, control[index])
+    return _documents(baskets, recommended, model.catalogue, model.algo, model.version, control)
 
 
 def nothing_known(baskets: list[Basket]) -> list[Document]:
     """The answers of a shop without model, products and sales: nothing to offer."""
-    return _documents(baskets, [[] for _ in baskets], Catalogue(), "none", "none")
+    nothing: list[list[Document]] = [[] for _ in baskets]
+    return _documents(baskets, nothing, Catalogue(), "none", "none", [False] * len(baskets))
 
 
 def encode(answer: Document) -> bytes:
@@ -78,12 +91,12 @@ def in_milliseconds(moment: datetime) -> datetime:
 
 
 def _without(
-    returned: set[str], model: Model, basket: Basket, products: list[str], n: int
+    returned: set[str], model: Model, basket: Basket, products: list[str], n: int, control: bool
 ) -> list[Document]:
     """The best `n` but for what the customer just brought back."""
     sale = basket.sale
     more = model.recommend(
-        products, sale.customer_id, n + len(returned), sale.store_id, sale.sale_datetime
+        products, sale.customer_id, n + len(returned), sale.store_id, sale.sale_datetime, control
     )
     return numbered([each for each in more if each["product_id"] not in returned][:n], n)
 
@@ -94,6 +107,7 @@ def _documents(
     catalogue: Catalogue,
     algo: str,
     model_version: str,
+    control: list[bool],
 ) -> list[Document]:
     now = datetime.now(UTC)
     created_at, seconds = in_milliseconds(now), now.timestamp()
@@ -106,7 +120,7 @@ def _documents(
             "payment_type": basket.sale.payment_type,
             "timestamp": basket.sale.sale_datetime,
             "created_at": created_at,
-            "algo": algo,
+            "algo": "popularity" if control_arm else algo,
             "model_version": model_version,
             "complete": basket.complete,
             "latency_ms": round(max(0.0, seconds - basket.entered) * 1000, 1),
@@ -115,8 +129,9 @@ def _documents(
                 for _, line in sorted(basket.lines.items())[:BASKET_LINES_MAX]
             ],
             "recommendations": products,
+            "control": control_arm,
         }
-        for basket, products in zip(baskets, recommended, strict=True)
+        for basket, products, control_arm in zip(baskets, recommended, control, strict=True)
     ]
 
 
