@@ -69,6 +69,7 @@ class Settings(BaseSettings):
     kafka_ssl_ca_location: str | None = None  # PEM file of the authority that signed the broker
     topic_prefix: TopicPart = "erp."
     consumer_group_prefix: TopicPart = "erp-"
+    consumer_instance: TopicPart | None = None  # of each copy its own: a restart moves no partition
     topic_partitions: int = Field(3, ge=1, le=10_000)  # of a topic that is created
     topic_replication_factor: int = Field(1, ge=1, le=9)  # of a topic that is created
 

@@ -72,7 +72,10 @@ class Sink:
         self.batch_size, self.tolerance = settings.sink_batch_size, settings.sink_on_bad_message
         self.reader = Reader(settings.topic_prefix)
         self.consumer = kafka.consumer(
-            settings.kafka, f"{settings.consumer_group_prefix}{STAGE}", **SHARING
+            settings.kafka,
+            f"{settings.consumer_group_prefix}{STAGE}",
+            settings.consumer_instance,
+            **SHARING,
         )
         self.outbox = dead_letters.outbox(settings.kafka)
         self.dead_letter_topic = settings.topic_prefix + contract.DEAD_LETTER
@@ -99,8 +102,8 @@ class Sink:
                 raise Failure(f"MongoDB: {mongo.first_line(error)}") from None
             log.warning("MongoDB is away: what is in hand is read again at the next start")
         finally:
-            self.consumer.close()
             self.report()
+            self.consumer.close()
 
     def turn(self) -> None:
         """Once around: what is written is committed, what has come is handed on."""

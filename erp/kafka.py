@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 QUERY_TIMEOUT = 10  # s for a question to the brokers
 LAG_TIMEOUT = 2  # s for the brokers to tell committed offsets
+RESTART_SECONDS = 45  # that the partitions of a named copy wait for its return
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SILENT = {"log_level": "3"}  # librdkafka: errors and worse
 PRODUCER_OPTIONS: dict[str, Any] = {
@@ -284,11 +285,14 @@ class Outbox(Sender):
         return self._producer.flush(-1 if timeout is None else timeout)
 
 
-def consumer(options: Options, group: str, **tuning: Any) -> Consumer:
+def consumer(options: Options, group: str, instance: str | None = None, **tuning: Any) -> Consumer:
     """A member of `group` that reads from the beginning and commits only when told to.
 
     Partitions move one by one (cooperative), so that a copy that joins or leaves stops no other.
+    With `instance`, a name that no other member of the group has, a copy that comes back within
+    RESTART_SECONDS finds its partitions as it left them, and no other copy hears of it.
     """
+    static = {"group.instance.id": instance, "session.timeout.ms": RESTART_SECONDS * 1000}
     return Consumer(
         {
             "group.id": group,
@@ -299,6 +303,7 @@ def consumer(options: Options, group: str, **tuning: Any) -> Consumer:
             "fetch.queue.backoff.ms": 50,
             "session.timeout.ms": 10_000,  # until the others take over from a member that died
             **_SILENT,
+            **(static if instance else {}),
             **tuning,
             **options,
         },
@@ -343,7 +348,9 @@ def _moment(milliseconds: int) -> datetime:
 
 def complain(error: KafkaError) -> None:
     """Log what a read brought instead of a message; raises Failure when the client cannot go on."""
-    if error.fatal():
+    if "fenced" in error.str():  # the client has no other word for it than a fatal error's text
+        raise Failure("another copy has this CONSUMER_INSTANCE and took over: give each its own")
+    if error.fatal() or error.code() == KafkaError._FATAL:
         raise Failure(f"Kafka: {error.str()}")
     log.warning("Kafka: %s", error.str())
 

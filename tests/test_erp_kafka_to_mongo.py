@@ -303,6 +303,33 @@ def test_copies_share_the_work(shop, run_script, database):
     assert 0 == copies[0].stop()
 
 
+def test_a_named_copy_restarts_without_a_rebalance(shop, run_script, database):
+    """The other copy keeps its partitions and goes on; the restarted one has those it had."""
+    other, named = (
+        run_script.start("erp_kafka_to_mongo.py", CONSUMER_INSTANCE=name) for name in "ab"
+    )
+    _until(lambda: all("reading 12 partitions" in copy.stderr for copy in (other, named)))
+    before = other.stderr.count("partitions")
+    assert 0 == named.stop()
+    again = run_script.start("erp_kafka_to_mongo.py", CONSUMER_INSTANCE="b")
+    _until(lambda: "reading 12 partitions" in again.stderr)
+    shop.send("sales", *rows(60)[0])
+    _until(lambda: database["sales"].count_documents({}) == 60)
+    assert before == other.stderr.count("partitions")
+
+
+def test_of_two_copies_of_one_name_the_older_ends_and_says_why(shop, run_script, database):
+    """Exit code 1 and one line that names the setting; the newer one stores what comes."""
+    older = run_script.start("erp_kafka_to_mongo.py", CONSUMER_INSTANCE="a")
+    _until(lambda: "reading 24 partitions" in older.stderr)
+    newer = run_script.start("erp_kafka_to_mongo.py", CONSUMER_INSTANCE="a")
+    assert 1 == older.wait()
+    assert "another copy has this CONSUMER_INSTANCE" in older.stderr.splitlines()[-1]
+    shop.send("sales", SALE)
+    _until(lambda: database["sales"].count_documents({}) == 1)
+    assert 0 == newer.stop()
+
+
 def test_metrics_tell_what_was_stored_and_what_waits(shop, run_script, database):
     """Messages, results, dead letters and lag, by the standard client."""
     shop.send("sales", SALE, BAD["not-json"])
