@@ -124,6 +124,9 @@ class Settings(BaseSettings):
     control_share: float = Field(0, ge=0, le=1)  # of sales that get bestsellers, to compare with
     recommendations_ttl_days: int = Field(0, ge=0, le=24_000)  # kept in MongoDB; 0: for ever
 
+    # The processor
+    acceptance_days: int = Field(30, ge=1, le=3_650)  # in which a purchase is owed to an answer
+
     @property
     def kafka(self) -> dict[str, str]:
         """The connection as librdkafka spells it; what is not set is left out."""

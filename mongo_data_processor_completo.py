@@ -1,17 +1,18 @@
-"""Sum up the sales for the history page: by day, store, product, customer and category.
+"""Sum up the sales for the history page, and what became of the recommendations.
 
-Reads   mongo sales, sales_items, products, customers, deletions
+Reads   mongo sales, sales_items, products, customers, deletions, recommendations
 Writes  mongo daily_sales_summary, store_analysis, top_products, customer_analysis,
-        category_analysis, and behind them daily_sales_facts, processor_state, processor_journal
+        category_analysis, recommendation_performance, and behind them daily_sales_facts,
+        processor_state, processor_journal
 Run by  a person or a scheduler, or for good beside the sink; one at a time
 
     python mongo_data_processor_completo.py --once        everything anew, then end
     python mongo_data_processor_completo.py --watch 10    every 10 s, what changed since
 
-What every figure means is written in erp/processor/aggregates.py. Readers see one finished round,
-also when this program is killed. --watch goes on where any earlier run ended, and computes
-everything anew when the numbers of documents do not add up: they came or went without a word of the
-sink.
+What every figure means is written in erp/processor/aggregates.py and erp/processor/acceptance.py.
+Readers see one finished round, also when this program is killed. --watch goes on where any earlier
+run ended, and computes everything anew when the numbers of documents do not add up: they came or
+went without a word of the sink.
 Exit codes: 0 done or stopped; 1 failed; 2 usage or configuration.
 """
 
@@ -28,6 +29,7 @@ from erp.mongo import Document, connect, ensure_indexes, first_line, is_outage, 
 from erp.process import Failure, Stop, argument_parser, run, start_logging
 from erp.processor import lease
 from erp.processor.catch_up import Memory, Result, catch_up, missing, recall, recompute
+from erp.processor.performance import Acceptance
 
 log = logging.getLogger("erp.processor")
 
@@ -46,12 +48,19 @@ def main() -> None:
         settings.startup_timeout_seconds,
     )
     ensure_indexes(database, [*(table.name for table in contract.TABLES), contract.DELETIONS])
+    acceptance = Acceptance(
+        database,
+        settings.acceptance_days,
+        zone,
+        expire=settings.recommendations_ttl_days > 0,
+    )
     lease.hold(database)
     try:
         if flags.once:
             log.info("%s", outlast(lambda: recompute(database, zone), stop.wait, "trying again"))
+            outlast(lambda: follow(acceptance), stop.wait, "trying again")
         else:
-            watch(database, zone, flags.watch, stop)
+            watch(database, zone, acceptance, flags.watch, stop)
     except PyMongoError as error:
         raise Failure(f"MongoDB: {first_line(error)}") from None
     finally:
@@ -69,7 +78,9 @@ def parse_flags() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def watch(database: Database[Document], zone: str, seconds: float, stop: Stop) -> None:
+def watch(
+    database: Database[Document], zone: str, acceptance: Acceptance, seconds: float, stop: Stop
+) -> None:
     """A round every so many seconds until told; an outage costs time and nothing else."""
     memory: Memory | None = None
     quiet, gap = 0, 0
@@ -78,10 +89,12 @@ def watch(database: Database[Document], zone: str, seconds: float, stop: Stop) -
             lease.hold(database)
             result = one_round(database, zone, memory)
             memory = result.memory
+            follow(acceptance, result)
             quiet = quiet + 1 if result.kind == "nothing" else 0
             if quiet == QUIET_ROUNDS and (found := missing(database)) != gap:
                 log.warning("%+d documents without a word of the sink: all anew", found)
                 memory = recompute(database, zone).memory
+                follow(acceptance)
                 gap = missing(database)
         except PyMongoError as error:
             if not is_outage(error):
@@ -98,6 +111,12 @@ def one_round(database: Database[Document], zone: str, memory: Memory | None) ->
     result = catch_up(database, zone, memory) if memory else recompute(database, zone)
     log.log(logging.DEBUG if result.kind == "nothing" else logging.INFO, "%s", result)
     return result
+
+
+def follow(acceptance: Acceptance, result: Result | None = None) -> None:
+    """What became of the recommendations, up to the round that stands."""
+    if days := acceptance.update(result.visits if result else None):
+        log.info("recommendations of %d days of sales were followed up", days)
 
 
 if __name__ == "__main__":

@@ -175,6 +175,7 @@ STORES = "store_analysis"
 TOP_PRODUCTS = "top_products"
 CUSTOMER_ANALYSIS = "customer_analysis"
 CATEGORIES = "category_analysis"
+RECOMMENDATION_PERFORMANCE = "recommendation_performance"
 
 TOPICS = (*(table.name for table in TABLES), RECOMMENDATIONS, DEAD_LETTER)
 

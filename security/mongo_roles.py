@@ -30,6 +30,7 @@ def privileges(database: str) -> dict[str, list[dict[str, Any]]]:
     tables = [table.name for table in contract.TABLES]
     history = [contract.SALES.name, contract.SALES_ITEMS.name, contract.PRODUCTS.name]
     built = [*COLLECTIONS, *(name + NEXT for name in COLLECTIONS), STATE, JOURNAL]
+    built.append(contract.RECOMMENDATION_PERFORMANCE)
     wanted: dict[str, list[tuple[list[str], list[str]]]] = {
         "sink": [([*tables, contract.DELETIONS], KEEP)],
         "trainer": [(history, READ)],
@@ -40,6 +41,7 @@ def privileges(database: str) -> dict[str, list[dict[str, Any]]]:
         ],
         "processor": [
             ([*tables, contract.DELETIONS], [*READ, "createIndex"]),
+            ([contract.RECOMMENDATIONS], READ),
             (built, [*KEEP, "createCollection", "dropCollection"]),
             ([EVERYTHING], ["renameCollectionSameDB"]),  # takes a round's place in one step
         ],

@@ -11,8 +11,10 @@ import pytest
 
 from erp import contract
 from erp.processor.aggregates import COLLECTIONS, FACTS
+from erp.processor.performance import read_performance
 from erp.processor.snapshots import STAMP_ID, read, read_facts, read_stamp
 from tests.processor_shop import RandomShop, Shop, count
+from tests.recommendation_samples import document, recommendation, recommended
 
 SCRIPT = "mongo_data_processor_completo.py"
 MADRID = "Europe/Madrid"
@@ -189,6 +191,40 @@ def test_watch_follows_changes(shop, database, run_script):
     assert 0 == watching.stop(signal.SIGTERM)
     kinds = re.findall(r"round \d+: (\w+)", watching.stderr)
     assert ("whole", {"changed"}) == (kinds[0], set(kinds[1:]))
+
+
+def test_follows_up_recommendations_once_and_while_watching(database, run_script):
+    """What was recommended on a day is counted when its days have passed, later ones as they come.
+
+    The purchase of the third day was bread, as recommended on the first.
+    """
+    shop = Shop(database)
+    for day, customer in ((1, "ana"), (3, "ana"), (9, "bob")):
+        moment = datetime(2024, 3, day, 12, tzinfo=UTC)
+        shop.put("sales", sale_id=f"{day}", sale_datetime=moment, customer_id=customer)
+        _line(shop, f"{day}", 1, "bread", quantity=1.0)
+        made = recommendation(
+            day,
+            sale_id=f"{day}",
+            customer_id=customer,
+            timestamp=moment,
+            recommendations=[recommended("bread"), recommended("milk", 2)],
+        )
+        database["recommendations"].insert_one(document(made))
+    _compute(run_script, ACCEPTANCE_DAYS=7)
+    assert (1, 2, 1) == _model_arm(database)
+
+    watching = _watch(run_script, ACCEPTANCE_DAYS=7)
+    shop.put("sales", sale_id="end", sale_datetime=datetime(2024, 3, 11, 12, tzinfo=UTC))
+    _wait_for(lambda: _model_arm(database) == (2, 4, 1))
+    assert 0 == watching.stop()
+    assert "recommendations of 1 days of sales were followed up" in watching.stderr
+
+
+def _model_arm(database):
+    """(answers, products, accepted) of the recommendations."""
+    (arm,) = read_performance(database).of("arm")
+    return arm.answers, arm.products, arm.accepted
 
 
 def _nets_are(database, expected):

@@ -49,6 +49,7 @@ log = logging.getLogger("erp.processor")
 Document = dict[str, Any]
 
 FEW_DAYS = 30  # affected days that are never too many; beyond, half of all days are
+VISITS = ["customer_id", "time"]
 _IDS_AT_ONCE = 150
 
 
@@ -81,6 +82,9 @@ class Result:
     sales: int  # whose figures are new
     documents: int  # written, facts included
     memory: Memory
+    visits: pl.DataFrame | None = (
+        None  # of a changed round: VISITS of these sales, as they were and are
+    )
 
     def __str__(self) -> str:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -189,7 +193,16 @@ def catch_up(database: Database[Document], zone: str, memory: Memory) -> Result:
     }
     publish_changes(database, changes, stamp)
     memory = replace(remembered, boards=boards, places=places)
-    return Result("changed", stamp["round"], *started.passed(), len(sales), written, memory)
+    visits = pl.concat([was.tickets, is_.tickets]).filter(pl.col("day").is_not_null())
+    return Result(
+        "changed",
+        stamp["round"],
+        *started.passed(),
+        len(sales),
+        written,
+        memory,
+        visits.select(VISITS),
+    )
 
 
 def _nothing(

@@ -4,7 +4,7 @@ What the columns are is written in erp.processor.facts.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import polars as pl
@@ -71,16 +71,40 @@ _CUSTOMER_FIELDS = Schema(
     | {"stored_at": pa.timestamp("ms", "UTC")}
 )  # fmt: skip
 
+_OFFER = {
+    "product_id": pa.string(),
+    "ranking": pa.int64(),
+    "source": pa.string(),
+    "confidence_percentage": pa.float64(),
+}
+_ANSWER_FIELDS = Schema(
+    {
+        "sale_id": pa.string(),
+        "customer_id": pa.string(),
+        "timestamp": pa.timestamp("ms", "UTC"),
+        "model_version": pa.string(),
+        "control": pa.bool_(),
+        "recommendations": pa.list_(pa.struct(list(_OFFER.items()))),
+    }
+)
+_ANSWER_PATHS = [name for name in _ANSWER_FIELDS.typemap if name != "recommendations"] + [
+    f"recommendations.{name}" for name in _OFFER
+]
+
 
 def read_batches(
-    collection: Collection[Document], query: Document, fields: Schema
+    collection: Collection[Document],
+    query: Document,
+    fields: Schema,
+    paths: Sequence[str] | None = None,
 ) -> Iterator[pl.DataFrame]:
     """The columns of `fields`, batch by batch; at least one frame, even an empty one.
 
-    A value of another type than the field's is absent; whole numbers are numbers.
+    A value of another type than the field's is absent; whole numbers are numbers. `paths` are
+    asked of the server, where fields have parts that are not wanted.
     """
     codec = collection.codec_options
-    projection = {"_id": 0} | dict.fromkeys(fields.typemap, 1)
+    projection = {"_id": 0} | dict.fromkeys(paths or fields.typemap, 1)
     yield _frame(PyMongoArrowContext(fields, codec_options=codec, allow_invalid=True))
     for batch in collection.find_raw_batches(query, projection, batch_size=_BATCH):
         context = PyMongoArrowContext(fields, codec_options=codec, allow_invalid=True)
@@ -164,3 +188,11 @@ def read_products(products: Collection[Document], query: Document) -> pl.DataFra
 def read_customers(customers: Collection[Document], query: Document) -> pl.DataFrame:
     """customer_id, first_name, last_name, segment, city, state, country, stored_at."""
     return pl.concat(read_batches(customers, query, _CUSTOMER_FIELDS))
+
+
+def read_answers(recommendations: Collection[Document], query: Document) -> pl.DataFrame:
+    """sale_id, customer_id, timestamp, model_version, control, and of each `recommendations`.
+
+    A list of product_id, ranking, source and confidence_percentage each.
+    """
+    return pl.concat(read_batches(recommendations, query, _ANSWER_FIELDS, _ANSWER_PATHS))
