@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote_plus
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent
@@ -90,6 +90,11 @@ class Settings(BaseSettings):
     currency: str = Field("EUR", pattern=r"^[A-Z]{3}$")  # of all amounts, ISO 4217
     page_language: Literal["es", "en"] = "es"  # until the reader chooses
 
+    # The log
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)
+    ] = "INFO"
+
     # Patience
     startup_timeout_seconds: float = Field(60, ge=0)  # for Kafka and MongoDB to answer at the start
 
@@ -142,10 +147,12 @@ class Settings(BaseSettings):
         return {name: value for name, value in options.items() if value is not None}
 
     def describe(self) -> dict[str, Any]:
-        """The settings as they may be shown: passwords are stars."""
-        shown = self.model_dump()
+        """Where things are and what is not its default, fit to be shown: secrets are stars."""
+        shown = {"kafka_bootstrap_servers": self.kafka_bootstrap_servers}
         shown["mongo_uri"] = mask_uri(self.mongo_uri.get_secret_value())
-        return {name: str(value) for name, value in shown.items()}
+        usual = type(self).model_fields
+        changed = ((n, v) for n, v in self if n not in shown and v != usual[n].default)
+        return shown | {name: str(value) for name, value in changed}
 
     def warnings(self) -> list[str]:
         """A line for each setting that sends a password everybody knows to another machine."""

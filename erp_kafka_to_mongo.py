@@ -362,7 +362,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     settings = Settings.load()
-    start_logging("erp_kafka_to_mongo", settings.describe())
+    start_logging("erp_kafka_to_mongo", settings.log_level, settings.describe())
     stop = Stop(args.max_messages, args.idle_timeout)
     kafka.wait_for_kafka(settings.kafka, settings.startup_timeout_seconds)
     names = [settings.topic_prefix + name for name in contract.TOPICS]

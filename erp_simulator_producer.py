@@ -44,6 +44,7 @@ from config import Settings
 from erp import checkpoint, contract, kafka
 from erp.checkpoint import Checkpoint, Counts, Position
 from erp.contract import CUSTOMERS, PRODUCTS, SALES, SALES_ITEMS, Table
+from erp.flags import not_negative, positive, whole
 from erp.ingest import csv_files
 from erp.ingest.column_outbox import ColumnOutbox
 from erp.ingest.csv_files import CsvFile, HeaderError
@@ -83,17 +84,17 @@ def flags() -> argparse.ArgumentParser:
     )
     add("--since", metavar="TIME", help="only sales from this time on, ISO 8601, and their lines")
     add("--until", metavar="TIME", help="only sales before this time, ISO 8601, and their lines")
-    add("--limit", type=positive, metavar="N", help="only the first N of these sales")
+    add("--limit", type=whole, metavar="N", help="only the first N of these sales")
     pace = parser.add_mutually_exclusive_group()
     pace.add_argument(
         "--speed",
-        type=float,
+        type=positive,
         metavar="X",
         help="live: X times as fast as it happened; 60 is an hour a minute",
     )
     pace.add_argument(
         "--rate",
-        type=float,
+        type=not_negative,
         metavar="N",
         help=f"live: N sales a second, 0 for no pause (default: {DEFAULT_RATE:g})",
     )
@@ -102,7 +103,7 @@ def flags() -> argparse.ArgumentParser:
     add("--watch", action="store_true", help="stay and send files that appear or change, once")
     add(
         "--idle-timeout",
-        type=float,
+        type=positive,
         metavar="SECONDS",
         help="with --watch: end when no file came for so long",
     )
@@ -129,13 +130,6 @@ def tables(text: str) -> tuple[Table, ...]:
     if unknown := names - {table.name for table in contract.TABLES}:
         raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}")
     return tuple(table for table in contract.TABLES if table.name in names)
-
-
-def positive(text: str) -> int:
-    """A whole number from 1."""
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
 
 
 def moment(text: str | None, zone: str, flag: str) -> datetime | None:
@@ -185,7 +179,7 @@ class Job:
 def main() -> int:
     args = flags().parse_args()
     settings = Settings.load()
-    start_logging("producer", settings.describe())
+    start_logging("producer", settings.log_level, settings.describe())
     args.csv_dir = args.csv_dir or settings.csv_dir
     args.rejects = args.rejects or args.csv_dir / "rejects.csv"
     args.checkpoint = args.checkpoint or args.csv_dir / f".producer-{args.mode}.json"

@@ -37,6 +37,7 @@ from rich.table import Table
 from config import Settings
 from erp import decisions, mongo, recommender
 from erp.decisions import Decision
+from erp.flags import share
 from erp.process import Failure, UsageError, argument_parser, run, start_logging
 from erp.recommender import (
     artefact,
@@ -118,7 +119,7 @@ def main() -> int | None:
     """Read, train, save, tell."""
     asked = flags()
     settings = Settings.load()
-    start_logging("model_train_reco", settings.describe())
+    start_logging("model_train_reco", settings.log_level, settings.describe())
     output = asked.output or settings.model_path
     console = Console()
     if asked.rollback:
@@ -241,14 +242,6 @@ def decide(
         raise Failure(f"{output.parent} cannot be written: {error.strerror}") from error
     console.print(replacement.in_words(made), soft_wrap=True)
     return made
-
-
-def share(text: str) -> float:
-    """A share from 0 to below 1, of the command line."""
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to below 1")
-    return value
 
 
 def model_settings(settings: Settings) -> ModelSettings:

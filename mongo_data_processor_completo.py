@@ -24,7 +24,7 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from config import Settings
-from erp import contract
+from erp import contract, flags
 from erp.mongo import Document, connect, ensure_indexes, first_line, is_outage, outlast
 from erp.process import Failure, Stop, argument_parser, run, start_logging
 from erp.processor import lease
@@ -39,7 +39,7 @@ QUIET_ROUNDS = 3  # without a change, after which the numbers of documents must 
 def main() -> None:
     flags = parse_flags()
     settings = Settings.load()
-    start_logging("mongo_data_processor_completo", settings.describe())
+    start_logging("mongo_data_processor_completo", settings.log_level, settings.describe())
     stop = Stop()
     zone = settings.business_timezone
     database = connect(
@@ -73,7 +73,10 @@ def parse_flags() -> argparse.Namespace:
     how = parser.add_mutually_exclusive_group(required=True)
     how.add_argument("--once", action="store_true", help="compute everything anew and end")
     how.add_argument(
-        "--watch", type=float, metavar="SECONDS", help="look for changes every SECONDS, until told"
+        "--watch",
+        type=flags.positive,
+        metavar="SECONDS",
+        help="look for changes every SECONDS, until told",
     )
     return parser.parse_args()
 

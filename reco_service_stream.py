@@ -398,7 +398,7 @@ def main() -> int | None:
     add_endless_flags(parser)
     flags = parser.parse_args()
     settings = Settings.load()
-    start_logging("reco_service_stream", settings.describe())
+    start_logging("reco_service_stream", settings.log_level, settings.describe())
     stop = Stop(flags.max_messages, flags.idle_timeout)
     health = Health(["kafka", "mongo", "model"])
     if flags.metrics_port is not None:

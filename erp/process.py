@@ -11,6 +11,8 @@ from threading import Event
 from types import FrameType
 from typing import Any, NoReturn
 
+from erp import flags
+
 log = logging.getLogger("erp")
 
 DONE, FAILED, USAGE = 0, 1, 2  # exit codes
@@ -40,12 +42,20 @@ def argument_parser(description: str | None) -> argparse.ArgumentParser:
 
 def add_endless_flags(parser: argparse.ArgumentParser) -> None:
     """The flags that endless scripts share, so that a test and a demo can end them."""
-    parser.add_argument("--max-messages", type=int, metavar="N", help="end after N messages")
     parser.add_argument(
-        "--idle-timeout", type=float, metavar="SECONDS", help="end when nothing came for so long"
+        "--max-messages", type=flags.whole, metavar="N", help="end after N messages"
     )
     parser.add_argument(
-        "--metrics-port", type=int, metavar="PORT", help="serve Prometheus metrics on this port"
+        "--idle-timeout",
+        type=flags.positive,
+        metavar="SECONDS",
+        help="end when nothing came for so long",
+    )
+    parser.add_argument(
+        "--metrics-port",
+        type=flags.port,
+        metavar="PORT",
+        help="serve Prometheus metrics on this port",
     )
 
 
@@ -103,11 +113,11 @@ class Stop:
         return self._event.wait(seconds)
 
 
-def start_logging(script: str, settings: Mapping[str, Any]) -> None:
+def start_logging(script: str, level: str, settings: Mapping[str, Any]) -> None:
     """Log to stderr, a line a record that can be grepped, and say once which settings hold."""
     logging.basicConfig(
         stream=sys.stderr,
-        level=os.environ.get("LOG_LEVEL", "INFO").upper(),
+        level=level,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         force=True,
     )

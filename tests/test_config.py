@@ -174,3 +174,19 @@ def test_importing_reads_nothing():
     """A wrong setting hurts only who loads it."""
     ended = load({"TOPIC_PARTITIONS": "many"}, "print('imported')")
     assert "imported\n" == ended.stdout
+
+
+def test_the_log_names_the_servers_and_what_was_changed():
+    """A wall of defaults would hide what matters."""
+    shown = Settings(_env_file=None, top_n=3).describe()
+    assert "3" == shown["top_n"]
+    assert {"kafka_bootstrap_servers", "mongo_uri"} <= set(shown)
+    assert not {"min_support", "topic_prefix", "page_language"} & set(shown)
+
+
+def test_the_level_of_the_log_is_checked():
+    """In any case; a word that is none is a configuration error, not a traceback."""
+    assert "DEBUG" == Settings(_env_file=None, log_level="debug").log_level
+    ended = load({"LOG_LEVEL": "loud"})
+    assert 2 == ended.returncode
+    assert ended.stderr.startswith("configuration error: LOG_LEVEL='LOUD': ")

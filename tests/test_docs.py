@@ -27,7 +27,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?:^|[\s`/])python (?P<module>-m )?(?P<what>[\w./]+)(?P<rest>[^\n`#|;>]*)")
 MAKE = re.compile(r"(?:^|[`&] *|=\w+ )make(?P<words>(?: +[\w=|-]+)+)", re.MULTILINE)
 VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
-OTHERS = {"JAVA_HOME", "LOG_LEVEL", "SASL_SSL"}  # capitals that are no setting of config.py
+OTHERS = {"JAVA_HOME", "SASL_SSL"}  # capitals that are no setting of config.py
 METRIC = re.compile(r"\berp_(?:sink|reco)_\w+")
 OF_ERP = re.compile(r"`((?:erp|tests|docs|bench|security|examples|local_stack|csv_out)/[\w./]*)")
 

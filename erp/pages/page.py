@@ -25,7 +25,7 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 from streamlit.web import cli
 
-from erp import mongo, process
+from erp import flags, mongo, process
 from erp.pages.formats import MISSING, Formats, reader_locale
 from erp.pages.texts import LANGUAGES, text
 
@@ -60,7 +60,7 @@ def open_or_serve(
         guard(main)
         return
     parser = process.argument_parser(doc)
-    parser.add_argument("--port", type=int, default=port, help="port on 127.0.0.1")
+    parser.add_argument("--port", type=flags.port, default=port, help="port on 127.0.0.1")
     wanted = parser.parse_args().port
     if check is not None:
         check()
