@@ -1,8 +1,9 @@
 """Recommendations on screen as they are made: each sale as a card, and how the model does.
 
 Reads Kafka: erp.recommendations, through one consumer for the whole server, without a group;
-MongoDB: recommendations while Kafka is away, and the names, catalogue and later sales that the
-cards and the figures need. Writes nothing. Run it beside reco_service_stream.py.
+MongoDB: recommendations while Kafka is away, names, the catalogue, and what became of the
+recommendations (recommendation_performance); and the trainer's last decision beside the model.
+Writes nothing. Run it beside reco_service_stream.py.
 
     python print_recommendations_consumer.py      # http://127.0.0.1:8503
     streamlit run print_recommendations_consumer.py --server.port 8503
@@ -20,23 +21,24 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from config import Settings
-from erp import contract, mongo
+from erp import contract, decisions, mongo
 from erp.contract import Recommendation
 from erp.pages import page
 from erp.pages import recommendation_lookups as lookups
 from erp.pages.formats import Formats
 from erp.pages.recommendation_cards import cards
 from erp.pages.recommendation_feed import Feed, State
-from erp.pages.recommendation_metrics import FollowUp, follow_up
+from erp.pages.recommendation_outcome import last_training, outcome
 from erp.pages.recommendation_views import debug, model
 from erp.process import Failure
+from erp.processor.acceptance import Performance
+from erp.processor.performance import read_performance
 
 PORT = 8503
 INTERVALS = [2, 5, 10, 30, 60]  # seconds between two refreshes
 EVERY = 10  # the one to begin with
 CARDS = 8  # on one page
 ANSWER_SECONDS = 5  # for MongoDB to answer
-FOLLOW_UP_SECONDS = 30  # for it to tell what was bought later
 PATIENCE_SECONDS = 8  # for the first reading, before the page says that there is nothing
 NAMES_KEPT = 20_000  # customers whose names are remembered
 
@@ -103,12 +105,10 @@ def _connect(settings: Settings) -> Database:
     return _database(settings.mongo_uri.get_secret_value(), settings.mongo_database).get()
 
 
-def _ask(
-    settings: Settings, question: Any, *arguments: Any, seconds: float = ANSWER_SECONDS
-) -> Any:
+def _ask(settings: Settings, question: Any, *arguments: Any) -> Any:
     """The answer of a function of the database, or None while MongoDB is away."""
     try:
-        with pymongo.timeout(seconds):
+        with pymongo.timeout(ANSWER_SECONDS):
             return question(_connect(settings), *arguments)
     except Failure:
         return None
@@ -139,12 +139,12 @@ def _catalogue_size(topic: str, _settings: Settings) -> int | None:
     return _ask(_settings, lookups.active_products)
 
 
-@st.cache_data(ttl=120, max_entries=4, show_spinner=False)
-def _followed(
-    topic: str, _settings: Settings, _found: Sequence[Recommendation]
-) -> list[FollowUp] | None:
+@st.cache_data(ttl=30, max_entries=4, show_spinner=False)
+def _performance(topic: str, _settings: Settings) -> tuple[Performance | None, bool]:
+    """What became of the recommendations, and whether MongoDB is away."""
     del topic
-    return _ask(_settings, follow_up, _found, seconds=FOLLOW_UP_SECONDS)
+    found = _ask(_settings, lambda database: [read_performance(database)])
+    return (None, True) if found is None else (found[0], False)
 
 
 # --- what the reader chooses -----------------------------------------------------------------
@@ -265,23 +265,20 @@ def _refresh(settings: Settings, t: page.Text, fmt: Formats, feed: Feed, every: 
     elif not state.recommendations:
         st.info(t("reco_empty"), icon=":material/hourglass_empty:")
     elif view == "model":
-        topic = settings.topic_prefix + contract.RECOMMENDATIONS
-        size = _catalogue_size(topic, settings)
-        if found:
-            with st.spinner(t("reco_reading")):
-                followed = _followed(topic, settings, state.recommendations)
-            model(t, fmt, found, size, _only(followed, found))
-        else:
-            st.info(t("reco_no_match"), icon=":material/search_off:")
+        _model(settings, t, fmt, found)
     else:
         _cards(settings, t, fmt, shown, found)
 
 
-def _only(
-    followed: list[FollowUp] | None, found: Sequence[Recommendation]
-) -> list[FollowUp] | None:
-    sales = {r.sale_id for r in found}
-    return followed and [f for f in followed if f.sale_id in sales]
+def _model(settings: Settings, t: page.Text, fmt: Formats, found: Sequence[Recommendation]) -> None:
+    topic = settings.topic_prefix + contract.RECOMMENDATIONS
+    if found:
+        model(t, fmt, found, _catalogue_size(topic, settings))
+    else:
+        st.info(t("reco_no_match"), icon=":material/search_off:")
+    performance, away = _performance(topic, settings)
+    outcome(t, fmt, performance, away=away)
+    last_training(t, fmt, decisions.read(settings.model_path))
 
 
 def _uncleared(held: tuple[Recommendation, ...]) -> Sequence[Recommendation]:

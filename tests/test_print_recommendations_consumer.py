@@ -1,6 +1,7 @@
 """The page of recommendations as a program, and what it says without a browser."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,14 @@ from pymongo.database import Database
 from streamlit.testing.v1 import AppTest
 
 from config import Settings
+from erp import decisions
+from erp.decisions import Decision
 from erp.kafka import Outbox, ensure_topics
+from erp.processor.catch_up import recompute
+from erp.processor.performance import Acceptance
 from local_stack.stack import free_ports
-from tests.recommendation_samples import document, message, recommendation
+from tests.processor_shop import Shop
+from tests.recommendation_samples import START, document, message, recommendation
 
 SCRIPT = Path(__file__).resolve().parent.parent / "print_recommendations_consumer.py"
 
@@ -36,6 +42,23 @@ def answered(settings: Settings) -> None:
     outbox = Outbox(settings.kafka)
     outbox.send(topic, [message(recommendation(n)) for n in range(10)])
     assert 0 == outbox.flush(30)
+
+
+@pytest.fixture
+def performance(database: Database) -> None:
+    """Two answers of the model, one of the control group: half, and none, were right."""
+    shop = Shop(database)
+    for number, customer in enumerate(["ana", "bob", "eva"]):
+        for sale, days, product in ((f"{number}", 0, "x"), (f"later{number}", 3, f"r{number}-1")):
+            moment = START + timedelta(days=days)
+            shop.put("sales", sale_id=sale, sale_datetime=moment, customer_id=customer)
+            bought = product if customer == "ana" else "x"
+            shop.put("sales_items", sale_id=sale, line_n=1, product_id=bought, quantity=1.0)
+        made = document(recommendation(number, customer_id=customer, timestamp=START))
+        database.recommendations.insert_one({**made, "control": customer == "eva"})
+    shop.put("sales", sale_id="end", sale_datetime=START + timedelta(days=9))
+    recompute(database, "UTC")
+    Acceptance(database, 7, "UTC").update()
 
 
 def words(app: AppTest) -> str:
@@ -122,3 +145,80 @@ def test_an_address_that_was_tampered_with_breaks_nothing(
     assert not app.exception
     assert not app.error
     assert "10 en memoria" in words(app)
+
+
+def metrics(app: AppTest) -> dict[str, tuple[str, str]]:
+    """Value and what stands below it, by name; with plain spaces."""
+    return {
+        each.label: tuple(text.replace("\xa0", " ") for text in (each.value, each.delta))
+        for each in app.metric
+    }
+
+
+@pytest.mark.usefixtures("answered", "performance")
+def test_the_page_tells_whether_it_helped(app: AppTest) -> None:
+    """What the processor counted, with intervals, beside the control group."""
+    app.query_params["view"] = "model"
+    app.run()
+    assert not app.exception
+    found = metrics(app)
+    assert ("10,0 %", "95 %: de 1,8 % a 40,4 %") == found["Aceptación"]
+    assert "50,0 %" == found["Ventas con algún acierto"][0]
+    assert "+50,0 %" == found["Ventaja sobre el control"][0]
+    assert ("10,0 %", "confianza media: 11,0 %") == found["Acierto en la compra siguiente"]
+    assert "los 7 días siguientes" in words(app)
+    for kind, keys in {
+        "arm": ["control: solo populares", "modelo"],
+        "source": ["modelo"],
+        "rank": list("12345"),
+        "version": ["20171201T120000Z-0123abcd"],
+    }.items():
+        app.session_state["accepted_by"] = kind
+        app.run()
+        assert keys == app.dataframe[-1].value["key"].tolist()
+
+
+@pytest.mark.usefixtures("answered")
+def test_what_is_not_known_yet_is_said(app: AppTest, database: Database) -> None:
+    """No processor so far, then one whose days have not passed."""
+    app.query_params["view"] = "model"
+    app.run()
+    assert "Nadie ha mirado todavía" in words(app)
+    recompute(database, "UTC")
+    Acceptance(database, 7, "UTC").update()
+    st.cache_data.clear()
+    app.run()
+    assert "7 días de ventas" in words(app)
+
+
+@pytest.mark.usefixtures("answered")
+def test_the_last_training_is_shown(app: AppTest, settings: Settings) -> None:
+    """What was decided, why, and by which figures."""
+    app.query_params["view"] = "model"
+    app.run()
+    assert "entrenamiento" not in words(app)
+    made = Decision(
+        replaced=False,
+        reason="worse",
+        compared="as it is",
+        decided_at=START,
+        margin=0.02,
+        sales=5_000,
+        asked=1_000,
+        candidate=0.1,
+        in_service=0.2,
+        ratio=0.5,
+        low=0.4,
+        high=0.6,
+    )
+    decisions.write(settings.model_path, made)
+    app.run()
+    said = words(app).replace("\xa0", " ")
+    assert "siguió el modelo de antes porque el nuevo es peor." in said
+    assert "el nuevo encuentra entre diez el 10,0 % y el de antes el 20,0 %: 0,5 veces" in said
+    first = Decision(
+        replaced=True, reason="no model", compared="nothing", decided_at=START, margin=0, sales=9
+    )
+    decisions.write(settings.model_path, first)
+    app.run()
+    assert "el modelo nuevo entró en servicio porque no había otro." in words(app)

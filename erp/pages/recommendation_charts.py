@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from erp.intervals import Estimate
 from erp.pages import charts
-from erp.pages.recommendation_metrics import Band
 
 HEIGHT = 260  # px
 
@@ -32,9 +32,11 @@ def histogram(
     return figure
 
 
-def calibration(bands: Sequence[Band], hover: Sequence[str], separators: str) -> go.Figure:
-    """What was said (across) and what happened (upwards), with the diagonal of the truth."""
-    top = 1.1 * max([1.0, *(max(band.said, band.happened) for band in bands)]) / 100
+def calibration(
+    said: Sequence[float], happened: Sequence[Estimate], hover: Sequence[str], separators: str
+) -> go.Figure:
+    """What was said (across, 0 to 1), what happened (upwards), and the diagonal of the truth."""
+    top = 1.1 * max([0.01, *said, *(share.value for share in happened)])
     figure = go.Figure()
     figure.add_scatter(
         x=[0, top],
@@ -44,8 +46,15 @@ def calibration(bands: Sequence[Band], hover: Sequence[str], separators: str) ->
         line={"dash": "dot", "width": 1.5, "color": "rgba(128,140,160,.8)"},
     )
     figure.add_scatter(
-        x=[band.said / 100 for band in bands],
-        y=[band.happened / 100 for band in bands],
+        x=list(said),
+        y=[share.value for share in happened],
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": [share.high - share.value for share in happened],
+            "arrayminus": [share.value - share.low for share in happened],
+            "thickness": 1,
+        },
         mode="lines+markers",
         marker={"size": 10},
         hovertext=list(hover),

@@ -15,7 +15,7 @@ from erp.pages import charts, page
 from erp.pages import recommendation_charts as figures
 from erp.pages.formats import Formats
 from erp.pages.recommendation_feed import HELD, State
-from erp.pages.recommendation_metrics import FollowUp, Summary, calibration, summarize, trained_at
+from erp.pages.recommendation_metrics import Summary, summarize, trained_at
 
 BINS = 20
 
@@ -25,12 +25,10 @@ def model(
     fmt: Formats,
     found: Sequence[Recommendation],
     catalogue: int | None,
-    followed: list[FollowUp] | None,
 ) -> None:
     """Figures and distributions of the recommendations that match, newest answer first."""
     summary = summarize(found)
     _figures(t, fmt, summary, catalogue)
-    _followed(t, fmt, followed)
     _distributions(t, fmt, summary)
 
 
@@ -71,60 +69,6 @@ def _figures(t: page.Text, fmt: Formats, summary: Summary, catalogue: int | None
             help=page.plain(t("reco_model_version", version=version)),
         )
     st.caption(page.plain(t("reco_model_version", version=version)))
-
-
-def _followed(t: page.Text, fmt: Formats, followed: list[FollowUp] | None) -> None:
-    st.subheader(t("reco_calibration"), anchor=False, help=t("reco_calibration_help"))
-    if not followed:
-        st.info(
-            t("reco_no_follow_up" if followed is None else "reco_not_followed"),
-            icon=":material/pending:",
-        )
-        return
-    answers: dict[str, bool] = {}
-    for f in followed:
-        answers[f.sale_id] = answers.get(f.sale_id, False) or f.bought_next
-    share = partial(_share, fmt)
-    said = float(np.mean([f.confidence for f in followed])) / 100
-    left, right = st.columns([1, 2], gap="medium")
-    with left:
-        st.metric(
-            t("reco_bought_next"),
-            share([f.bought_next for f in followed]),
-            t("reco_said", value=fmt.percent(said)),
-            delta_color="off",
-            delta_arrow="off",
-            border=True,
-        )
-        st.metric(t("reco_bought_later"), share([f.bought_later for f in followed]), border=True)
-        st.metric(t("reco_answers_hit"), share(list(answers.values())), border=True)
-    with right:
-        bands = calibration(followed)
-        hover = [
-            t(
-                "reco_calibration_point",
-                said=fmt.percent(band.said / 100),
-                happened=fmt.percent(band.happened / 100),
-                n=fmt.number(band.products),
-            )
-            for band in bands
-        ]
-        page.chart(
-            figures.calibration(bands, hover, fmt.separators),
-            "calibration",
-            alt=t("reco_calibration"),
-        )
-        st.caption(
-            t(
-                "reco_followed",
-                products=fmt.number(len(followed)),
-                answers=fmt.number(len(answers)),
-            )
-        )
-
-
-def _share(fmt: Formats, flags: Sequence[bool]) -> str:
-    return fmt.percent(sum(flags) / len(flags) if flags else None)
 
 
 def _distributions(t: page.Text, fmt: Formats, summary: Summary) -> None:

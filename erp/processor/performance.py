@@ -39,9 +39,12 @@ _ESTIMATES = ("acceptance", "hit", "bought_next")
 
 
 def read_performance(database: Database[Document]) -> Performance | None:
-    """What all days say together; None where nothing was counted yet."""
+    """What all days say together; None where nothing was counted yet, or by another version."""
     document = database[contract.RECOMMENDATION_PERFORMANCE].find_one({"_id": ALL})
-    return None if document is None else msgspec.convert(document, Performance)
+    try:
+        return None if document is None else msgspec.convert(document, Performance)
+    except msgspec.ValidationError:
+        return None
 
 
 class Acceptance:
@@ -193,7 +196,7 @@ class Acceptance:
             anonymous=sum(day["anonymous"] for day in counted),
             groups=added(day["groups"] for day in days),
         )
-        self._performance.replace_one({"_id": ALL}, _document(performance), upsert=True)
+        self._performance.replace_one({"_id": ALL}, as_document(performance), upsert=True)
 
     def _day_of(self, moment: datetime) -> date:
         return moment.astimezone(self._zone).date()
@@ -215,8 +218,8 @@ def _spans(days: Iterable[date]) -> Iterator[tuple[date, date]]:
         yield run[0], run[-1]
 
 
-def _document(performance: Performance) -> Document:
-    """With the estimates, for readers that have no statistics at hand."""
+def as_document(performance: Performance) -> Document:
+    """As MongoDB keeps it: with the estimates, for readers that have no statistics at hand."""
     groups = [
         msgspec.structs.asdict(group)
         | {name: getattr(group, name)._asdict() for name in _ESTIMATES}

@@ -10,6 +10,8 @@ from playwright.sync_api import expect
 
 from erp.contract import BasketProduct
 from erp.kafka import Outbox, ensure_topics
+from erp.processor.acceptance import Group, Performance
+from erp.processor.performance import as_document
 from tests.recommendation_samples import START, document, message, recommendation, recommended
 
 SCRIPT = "print_recommendations_consumer.py"
@@ -37,7 +39,7 @@ def send(page_settings):
 
 @pytest.fixture(scope="module", autouse=True)
 def shop(page_database, send):
-    """20 answers in Kafka, of which one has hostile names; customers; what one bought later."""
+    """20 answers in Kafka, of which one has hostile names; customers; what became of older ones."""
     made = [recommendation(n) for n in range(1, 20)]
     hostile = recommendation(
         20,
@@ -55,13 +57,13 @@ def shop(page_database, send):
     page_database.recommendations.insert_one(
         document(recommendation(500, customer_id="old", created_at=START - timedelta(days=90)))
     )
-    page_database.sales.insert_one(
-        {"_id": "n1", "sale_id": "n1", "customer_id": "c1", "items_count": 1,
-         "sale_datetime": START + timedelta(days=2)}
-    )  # fmt: skip
-    page_database.sales_items.insert_one(
-        {"_id": "n1:1", "sale_id": "n1", "line_n": 1, "product_id": "r1-1", "quantity": 1.0}
-    )
+    arms = [
+        Group(by, key, answers=90, hits=9, products=450, accepted=30, returned=300, next=24,
+              said=30.0)
+        for by, key in (("arm", "model"), ("confidence", "7.5-10"), ("rank", "1"))
+    ]  # fmt: skip
+    performance = Performance(30, START, "2017-01-01", "2017-11-19", 3, arms)
+    page_database.recommendation_performance.insert_one({"_id": "all", **as_document(performance)})
     return page_database
 
 
@@ -164,10 +166,11 @@ def test_figures_of_the_model(page_server, visit):
     words = opened.text().replace("\xa0", " ")
     for expected in ("Confianza media", "Cobertura del catálogo", "Latencia mediana",
                      "Edad del modelo", "20171201T120000Z-0123abcd", "modelo · 100,0 %",
-                     "De 15 productos recomendados en 3 ventas"):  # fmt: skip
+                     "¿Sirvieron?", "De 3 ventas no se conoce", "2017-11-19"):  # fmt: skip
         assert expected in words
     hit = page.get_by_test_id("stMetric").filter(has_text="Acierto en la compra siguiente")
-    expect(hit).to_contain_text(re.compile(r"6,7\s%"))
+    expect(hit).to_contain_text(re.compile(r"8,0\s%"))
+    expect(hit).to_contain_text(re.compile(r"media: 10,0\s%"))
 
 
 def test_the_debug_panel_shows_partitions_and_no_secret(page_server, visit):

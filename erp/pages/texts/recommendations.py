@@ -118,24 +118,111 @@ TEXTS: dict[str, dict[str, str]] = {
     "reco_model_age": {"es": "Edad del modelo", "en": "Age of the model"},
     "reco_model_version": {"es": "Versión {version}", "en": "Version {version}"},
     "reco_bought_next": {"es": "Acierto en la compra siguiente", "en": "Bought in the next sale"},
-    "reco_bought_later": {"es": "Comprado en 30 días", "en": "Bought within 30 days"},
-    "reco_answers_hit": {"es": "Ventas con algún acierto", "en": "Sales with a hit"},
-    "reco_said": {"es": "confianza media: {value}", "en": "mean confidence: {value}"},
-    "reco_followed": {
-        "es": "De {products} productos recomendados en {answers} ventas cuyo cliente volvió a"
-        " comprar.",
-        "en": "Of {products} products recommended in {answers} sales whose customer came back.",
+    "reco_outcome": {"es": "¿Sirvieron?", "en": "Did they help?"},
+    "reco_outcome_help": {
+        "es": "Lo que cada cliente compró después de su recomendación, según el procesador. Vale"
+        " para toda la tienda: la búsqueda y los filtros no lo cambian.",
+        "en": "What each customer bought after the recommendation, as the processor found. It is"
+        " of the whole shop: search and filters do not change it.",
     },
-    "reco_not_followed": {
-        "es": "Aún no ha vuelto a comprar ninguno de estos clientes, así que no se puede saber qué"
-        " recomendaciones acertaron.",
-        "en": "None of these customers has come back yet, so nobody can tell which recommendations"
-        " were right.",
+    "reco_outcome_of": {
+        "es": "Ventas del {first} al {last} y lo comprado en los {days} días siguientes a cada una."
+        " De {anonymous} ventas no se conoce el cliente.",
+        "en": "Sales from {first} to {last}, and what was bought in the {days} days after each."
+        " Of {anonymous} sales the customer is not known.",
     },
-    "reco_no_follow_up": {
+    "reco_outcome_none": {
+        "es": "Nadie ha mirado todavía qué se compró después. Arranca"
+        " `python mongo_data_processor_completo.py --watch 10`.",
+        "en": "Nobody has looked yet what was bought later. Start"
+        " `python mongo_data_processor_completo.py --watch 10`.",
+    },
+    "reco_outcome_waiting": {
+        "es": "Una recomendación se cuenta cuando han pasado {days} días de ventas desde la suya;"
+        " aún no ha pasado ese tiempo por ninguna.",
+        "en": "A recommendation is counted when {days} days of sales have passed since its own;"
+        " for none have they passed yet.",
+    },
+    "reco_outcome_away": {
         "es": "MongoDB no responde: no se puede saber qué compraron después.",
         "en": "MongoDB does not answer: what was bought later is not known.",
     },
+    "reco_accepted": {"es": "Aceptación", "en": "Acceptance"},
+    "reco_accepted_help": {
+        "es": "Productos recomendados que el cliente compró dentro del plazo.",
+        "en": "Products recommended that the customer bought within the days.",
+    },
+    "reco_accepted_by": {"es": "Aceptación por", "en": "Acceptance by"},
+    "reco_kind_rank": {"es": "Puesto", "en": "Rank"},
+    "reco_kind_source": {"es": "Origen", "en": "Source"},
+    "reco_kind_confidence": {"es": "Confianza", "en": "Confidence"},
+    "reco_kind_version": {"es": "Versión", "en": "Version"},
+    "reco_kind_arm": {"es": "Grupo", "en": "Group"},
+    "reco_arm_model": {"es": "modelo", "en": "model"},
+    "reco_arm_control": {"es": "control: solo populares", "en": "control: bestsellers only"},
+    "reco_interval": {"es": "95 %: de {low} a {high}", "en": "95%: {low} to {high}"},
+    "reco_interval_heading": {"es": "Intervalo 95 %", "en": "95% interval"},
+    "reco_products": {"es": "Productos", "en": "Products"},
+    "reco_sales": {"es": "Ventas", "en": "Sales"},
+    "reco_lift": {"es": "Ventaja sobre el control", "en": "More than the control"},
+    "reco_lift_help": {
+        "es": "Diferencia entre la parte de ventas con algún acierto del modelo y la del grupo de"
+        " control, que solo recibió los más vendidos. Si el intervalo no contiene el cero, el"
+        " modelo aporta algo.",
+        "en": "Share of the model's sales with a hit less that of the control group, which had"
+        " bestsellers only. Where the interval leaves out zero, the model adds something.",
+    },
+    "reco_no_control": {"es": "sin grupo de control", "en": "no control group"},
+    "reco_answers_hit": {"es": "Ventas con algún acierto", "en": "Sales with a hit"},
+    "reco_answers_hit_help": {
+        "es": "Ventas de las que el cliente compró después al menos un producto recomendado.",
+        "en": "Sales after which the customer bought at least one of the products recommended.",
+    },
+    "reco_not_returned": {
+        "es": "Ningún cliente ha vuelto dentro del plazo.",
+        "en": "No customer came back within the days.",
+    },
+    "reco_training": {"es": "Último entrenamiento", "en": "Last training"},
+    "reco_training_help": {
+        "es": "Lo que decidió `model_train_reco.py --only-if-better`.",
+        "en": "What `model_train_reco.py --only-if-better` decided.",
+    },
+    "reco_replaced": {
+        "es": "el modelo nuevo entró en servicio",
+        "en": "the new model went into service",
+    },
+    "reco_kept": {"es": "siguió el modelo de antes", "en": "the model before stayed"},
+    "reco_reason_not_worse": {
+        "es": "porque no es peor.",
+        "en": "because it is not worse.",
+    },
+    "reco_reason_worse": {
+        "es": "porque el nuevo es peor.",
+        "en": "because the new one is worse.",
+    },
+    "reco_reason_no_model": {"es": "porque no había otro.", "en": "because there was no other."},
+    "reco_reason_unusable_model": {
+        "es": "porque el de antes no se podía leer.",
+        "en": "because the one before could not be read.",
+    },
+    "reco_reason_too_few_sales": {
+        "es": "porque hay muy pocas ventas para compararlos.",
+        "en": "because there are too few sales to compare them.",
+    },
+    "reco_compared": {
+        "es": "De {asked} productos ocultos de las ventas más nuevas, el nuevo encuentra entre diez"
+        " el {candidate} y {before} el {in_service}: {ratio} veces (95 %: de {low} a {high}); se"
+        " admite un {margin} menos.",
+        "en": "Of {asked} hidden products of the newest sales the new one finds {candidate} within"
+        " ten, {before} {in_service}: {ratio} times (95%: {low} to {high}); {margin} less is"
+        " allowed.",
+    },
+    "reco_before_as_it_is": {"es": "el de antes", "en": "the one before"},
+    "reco_before_fitted_anew": {
+        "es": "el de antes, entrenado con las mismas ventas,",
+        "en": "the one before, trained on the same sales,",
+    },
+    "reco_said": {"es": "confianza media: {value}", "en": "mean confidence: {value}"},
     "reco_distribution": {
         "es": "Confianza de los productos recomendados",
         "en": "Confidence of the products recommended",

@@ -1,19 +1,12 @@
-"""Figures of recommendations, and what customers bought after them."""
+"""Figures of recommendations, and what of them is looked up."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
 from erp.pages.recommendation_lookups import active_products, customer_names, of_sale_or_customer
-from erp.pages.recommendation_metrics import (
-    HORIZON,
-    FollowUp,
-    calibration,
-    follow_up,
-    summarize,
-    trained_at,
-)
-from tests.recommendation_samples import START, document, recommendation, recommended
+from erp.pages.recommendation_metrics import summarize, trained_at
+from tests.recommendation_samples import document, recommendation, recommended
 
 
 def test_summary_counts_every_product_and_every_answer():
@@ -49,90 +42,6 @@ def test_summary_counts_every_product_and_every_answer():
 def test_the_age_of_a_model_is_in_its_version(version, expected):
     """Other versions have no age, and break nothing."""
     assert expected == trained_at(version)
-
-
-@pytest.fixture
-def bought(database):
-    """Store what a customer bought so long after START: `bought("s9", "c1", days=1, ["a"])`."""
-
-    def store(sale_id, customer, days, products, quantity=1.0, items_count=None):
-        database.sales.insert_one(
-            {"_id": sale_id, "sale_id": sale_id, "customer_id": customer,
-             "sale_datetime": START + timedelta(days=days),
-             "items_count": len(products) if items_count is None else items_count}
-        )  # fmt: skip
-        if products:
-            database.sales_items.insert_many(
-                [
-                    {"_id": f"{sale_id}:{n}", "sale_id": sale_id, "line_n": n, "product_id": p,
-                     "quantity": quantity}
-                    for n, p in enumerate(products, 1)
-                ]
-            )  # fmt: skip
-
-    return store
-
-
-def answer(sale_id=1, customer="c1", products=("a", "b")):
-    return recommendation(
-        sale_id,
-        customer_id=customer,
-        timestamp=START,
-        recommendations=[recommended(p, n) for n, p in enumerate(products, 1)],
-    )
-
-
-def test_the_next_sale_and_later_ones_are_told_apart(database, bought):
-    """`a` came with the next sale, `b` with the one after."""
-    bought("n1", "c1", 2, ["x", "a"])
-    bought("n2", "c1", 9, ["b"])
-    assert [("a", True, True), ("b", False, True)] == [
-        (product, f.bought_next, f.bought_later)
-        for product, f in zip("ab", follow_up(database, [answer()]), strict=True)
-    ]
-
-
-def test_neither_the_sale_itself_nor_one_before_nor_one_after_the_horizon_counts(database, bought):
-    """Nor one of another customer."""
-    bought("s1", "c1", 0, ["a"])
-    bought("n0", "c1", -1, ["a"])
-    bought("n1", "c1", HORIZON.days + 1, ["a"])
-    bought("n2", "c2", 1, ["a"])
-    assert [] == follow_up(database, [answer()])
-
-
-def test_a_return_is_not_a_purchase(database, bought):
-    """Negative quantities say that it was brought back."""
-    bought("n1", "c1", 1, ["a", "b"], quantity=-1.0)
-    bought("n2", "c1", 2, ["a"])
-    assert [] == follow_up(database, [answer()])
-
-
-def test_an_unknown_customer_cannot_be_followed(database, bought):
-    """And breaks nothing."""
-    bought("n1", None, 1, ["a"])
-    assert [] == follow_up(database, [answer(customer=None)])
-
-
-def test_a_sale_without_its_count_is_looked_into(database, bought):
-    """As far as sales usually go."""
-    bought("n1", "c1", 1, ["a"], items_count=0)
-    assert [True, False] == [f.bought_next for f in follow_up(database, [answer()])]
-
-
-def test_calibration_sets_what_happened_beside_what_was_said():
-    """In bands of as many products each."""
-    said = [FollowUp("s", "model", 10.0, n % 10 == 0, False) for n in range(50)]
-    said += [FollowUp("s", "model", 40.0, n % 5 < 2, False) for n in range(50)]
-    low, high = calibration(said, bands=2)
-    assert (50, 10.0, 10.0) == low
-    assert (50, 40.0, 40.0) == high
-
-
-def test_a_few_products_make_one_band():
-    """A share of three products would mean nothing."""
-    assert 1 == len(calibration([FollowUp("s", "model", float(n), False, False) for n in range(9)]))
-    assert [] == calibration([])
 
 
 def test_names_catalogue_and_older_recommendations_come_from_mongodb(database):
