@@ -16,9 +16,10 @@ over its sales. Ctrl-C or SIGTERM finishes and commits what is in hand.
 
 What it promises: one document and, by key, one latest message for every sale. A sale is answered
 as soon as all its lines are there, or after BASKET_DEADLINE_SECONDS from those that are, with
-`complete` false. If the others come within LATE_LINES_SECONDS after that, a better answer replaces
-the first. Offsets are committed up to the oldest sale that still waits, so a restart reads that
-one again, and perhaps some behind it: their answers replace themselves.
+`complete` false. If others come within LATE_LINES_SECONDS after that, also of a sale that seemed
+complete because its items_count was too small, a better answer replaces the first. Offsets are
+committed up to the oldest sale that still waits, so a restart reads that one again, and perhaps
+some behind it: their answers replace themselves.
 """
 
 import logging
@@ -51,7 +52,7 @@ BATCH = 500  # sales read, looked at and answered at once
 IDLE_TURN, FLIGHT_TURN = 0.2, 0.02  # s, the longest turn without and with a batch under way
 PATIENCE = 1.0  # s for a batch to be published, after which something is away
 PAUSES = (0.01, 1.0)  # s between two looks at a sale, at first and at most
-COMMIT_EVERY, STATUS_EVERY = 0.5, 10  # s
+COMMIT_EVERY, IMPROVE_EVERY, STATUS_EVERY = 0.5, 0.5, 10  # s
 DRAIN_SECONDS = 6  # after a signal, of the 10 s that a supervisor grants
 
 T = TypeVar("T")
@@ -82,8 +83,8 @@ class Service:
             items, settings.basket_deadline_seconds, settings.basket_quiet_seconds, PAUSES
         )
         self.late_seconds = settings.late_lines_seconds
-        self.late = WaitingSales(items, self.late_seconds, late_lines.QUIET, late_lines.PAUSES)
-        self.found_incomplete: SimpleQueue[list[Basket]] = SimpleQueue()
+        self.followed = late_lines.Followed(items, self.late_seconds)
+        self.recalled: SimpleQueue[list[Basket]] = SimpleQueue()
         self.flight: Flight | None = None
         self.letters = Outbox(settings.kafka)  # dead letters and deletions
         self.source = Source(
@@ -91,7 +92,7 @@ class Service:
             settings.consumer_group_prefix + STAGE,
             self.sales_topic,
             on_lost=self.forget,
-            on_gained=self.look_for_incomplete,
+            on_gained=self.look_for_answered,
         )
         self.model = LiveModel(
             settings.model_path,
@@ -122,7 +123,7 @@ class Service:
         self.reader = Reader(settings.topic_prefix)
         self.put_aside: list[Message] = []  # deleted or refused; done with once Kafka confirmed
         self.read_count = self.answer_count = 0
-        self.committed_at = self.reported_at = time.monotonic()
+        self.committed_at = self.reported_at = self.improved_at = time.monotonic()
         self.reported_counts = (0, 0)
 
     def run(self) -> None:
@@ -197,7 +198,7 @@ class Service:
             except BadMessageError as error:
                 self.refuse(message, error.error_class, str(error))
                 continue
-            self.late.discard(sale.sale_id)
+            self.followed.discard(sale.sale_id)
             self.waiting.add(Basket(sale, message.timestamp()[1] / 1000, [message]))
         self.finish_put_aside()
 
@@ -212,7 +213,7 @@ class Service:
         """A sale that is deleted loses its answer."""
         self.land()
         sale_id = (message.key() or b"").decode(errors="replace")
-        self.late.discard(sale_id)
+        self.followed.discard(sale_id)
         if waited := self.waiting.discard(sale_id):
             self.source.release(waited.sources)
         self.outlast(lambda: self.answers.delete_one({"_id": sale_id}), "deleting an answer")
@@ -256,8 +257,8 @@ class Service:
         self.finish_put_aside()
         for basket in baskets:
             self.source.release(basket.sources)
-            if basket in owner and not basket.complete:
-                self.follow(basket)
+            if basket in owner:
+                self.followed.add(basket)
         owner.remove(baskets)
         self.answer_count += len(outcome.published)
         service_metrics.count_answers([each.document for each in outcome.published], kind)
@@ -272,29 +273,29 @@ class Service:
                 self.source.stay(0)
 
     def improve(self) -> None:
-        """Answer again where lines came after the deadline."""
-        while not self.found_incomplete.empty():
-            for basket in self.found_incomplete.get():
+        """Answer again where more lines came than were answered."""
+        while not self.recalled.empty():
+            for basket in self.recalled.get():
                 if not self.waiting.knows(basket.sale.sale_id):
-                    self.follow(basket)
-        following = self.late.next_look()
-        if following is None or following > time.monotonic():
-            return
-        seen = self.outlast(lambda: self.late.collect(BATCH), "looking for late lines")
+                    self.followed.recall(basket)
+        now = time.monotonic()
+        if now - self.improved_at >= IMPROVE_EVERY:
+            self.improved_at = now
+            for followed in self.followed.kinds:
+                self.improve_among(followed)
+
+    def improve_among(self, followed: WaitingSales) -> None:
+        """Look once at sales that were answered; those with more lines get a better answer."""
+        seen = self.outlast(lambda: followed.collect(BATCH), "looking for late lines")
         better = [basket for basket in seen if basket.improved]
         if better:
             better = self.outlast(
                 lambda: late_lines.not_answered_better(self.answers, better), "comparing answers"
             )
-        self.late.remove(basket for basket in seen if basket not in better)
+        followed.remove(basket for basket in seen if basket not in better)
         if better:
-            self.publish(better, self.late, "improved")
+            self.publish(better, followed, "improved")
             self.land()
-
-    def follow(self, basket: Basket) -> None:
-        """Go on looking for the missing lines of a sale that was answered."""
-        if self.late_seconds:
-            late_lines.follow(self.late, basket)
 
     def compose(self, baskets: list[Basket]) -> list[Answer]:
         """Each sale with its answer, as a document and as a message."""
@@ -360,13 +361,13 @@ class Service:
             ]
         )
 
-    def look_for_incomplete(self, _partitions: set[int]) -> None:
+    def look_for_answered(self, _partitions: set[int]) -> None:
         """Take over the improvable answers of a copy that may have died."""
         self.stop.rest()
         if self.late_seconds:
             self.background.once(
-                lambda: self.found_incomplete.put(
-                    late_lines.incomplete(self.answers, self.headers, self.late_seconds)
+                lambda: self.recalled.put(
+                    late_lines.answered(self.answers, self.headers, self.late_seconds)
                 )
             )
 
@@ -377,12 +378,12 @@ class Service:
         read, answered = self.read_count, self.answer_count
         read_before, answered_before = self.reported_counts
         lag = self.source.lag()
-        service_metrics.show(len(self.waiting), len(self.late), lag)
+        service_metrics.show(len(self.waiting), len(self.followed.incomplete), lag)
         log.info(
             "read %d (%.0f/s), answered %d (%.0f/s), waiting %d, incomplete %d, lag %d, model %s",
             read, (read - read_before) / seconds,
             answered, (answered - answered_before) / seconds,
-            len(self.waiting), len(self.late), sum(lag.values()), self.model.version,
+            len(self.waiting), len(self.followed.incomplete), sum(lag.values()), self.model.version,
         )  # fmt: skip
         self.reported_at, self.reported_counts = now, (read, answered)
 

@@ -180,6 +180,41 @@ def test_deadline_then_one_improved_answer(shop, run_script, read_topic):
     assert all(json.loads(value)["complete"] for value in latest(messages).values())
 
 
+def test_wrong_counts_and_late_lines_give_one_improved_answer(shop, run_script, read_topic):
+    """Whatever the header says, lines that come after the answer improve it, once."""
+    counts = {"missing": None, "less": 1, "same": 2, "more": 9}
+    service = run_script.start(SCRIPT, BASKET_DEADLINE_SECONDS=1, BASKET_QUIET_SECONDS=0.2)
+    for sale_id, items_count in counts.items():
+        shop.store(sale_id, ["p1", "p2"])
+        shop.sell(sale_id, items_count)
+    for sale_id, first in shop.wait_for_sales(*counts).items():
+        assert (["p1", "p2"], sale_id != "more") == (products(first), first["complete"])
+        shop.store(sale_id, ["p3", "p4"], first=3)
+    answers = shop.wait_for(lambda answers: all(len(products(a)) > 2 for a in answers.values()))
+    for sale_id, better in answers.items():
+        assert ["p1", "p2", "p3", "p4"] == products(better)
+        assert (sale_id != "more") == better["complete"]
+        assert {"p3", "p4"}.isdisjoint(recommended(better))
+    assert 0 == service.stop()
+    told = [json.loads(message.value()) for message in read_topic(RECOMMENDATIONS)]
+    for sale_id in counts:
+        assert [2, 4] == [len(products(each)) for each in told if each["sale_id"] == sale_id]
+
+
+def test_late_line_of_a_complete_sale_is_found_after_a_restart(shop, run_script):
+    """A sale that one process thought complete is improved by the next."""
+    shop.store("late", ["p7"])
+    shop.sell("late", 1)
+    first = run_script.start(SCRIPT)
+    assert shop.wait_for_sales("late")["late"]["complete"]
+    first.kill()
+    shop.store("late", ["p8"], first=2)
+    second = run_script.start(SCRIPT)
+    answers = shop.wait_for(lambda a: len(products(a["late"])) == 2)
+    assert (["p7", "p8"], True) == (products(answers["late"]), answers["late"]["complete"])
+    assert 0 == second.stop()
+
+
 def test_late_lines_are_found_after_a_restart(shop, run_script):
     """A sale answered incomplete by one process is improved by the next."""
     shop.sell("late", 2)

@@ -26,6 +26,7 @@ QUERY_TIMEOUT = 5  # s, after which the database counts as away
 WINDOW = 500  # line numbers asked beyond the highest one found
 FIRST_GUESS = 8  # line numbers asked at first of a sale that does not say how many it has
 PAUSE_GROWTH = 1.5
+AGENDA_SLACK = 1_000  # looks planned for sales that were let go, before they are struck out
 LOOKS_PER_SECOND = 4_000  # at most, however many wait, so that those that are complete come first
 
 _FIELDS = {"product_id": 1, "quantity": 1, "net_amount": 1}
@@ -48,6 +49,7 @@ class Basket:
     sources: list[Any] = field(default_factory=list)  # the messages that brought the header
     lines: dict[int, Line] = field(default_factory=dict)
     answered: int | None = None  # lines that an answer was given from, None before the first
+    was_complete: bool = False  # that answer had every line known then; none of them is in `lines`
     expected: int | None = None  # lines; None when only their numbers can tell
     complete: bool = False
     deadline: float = 0
@@ -68,8 +70,11 @@ class Basket:
     def wanted(self) -> list[int]:
         """The line numbers that the next look asks for.
 
-        While nothing comes, only the first missing ones and the last: they tell as much.
+        While nothing comes, only the first missing ones and the last: they tell as much. Of a sale
+        that seemed complete, the one behind the last; if it exists, all of them again.
         """
+        if self.was_complete and not self.lines:
+            return [(self.answered or 0) + 1]
         reach = max(self.lines, default=0)
         if self.expected is None:
             horizon = reach + min(max(reach, FIRST_GUESS), WINDOW)
@@ -200,6 +205,9 @@ class WaitingSales:
         basket.next_look = moment
         self._tickets += 1
         heapq.heappush(self._agenda, (moment, self._tickets, basket))
+        if len(self._agenda) > 2 * len(self._waiting) + AGENDA_SLACK:  # most were let go
+            self._agenda = [entry for entry in self._agenda if entry[2] in self]
+            heapq.heapify(self._agenda)
 
     def _put_off(self, basket: Basket, now: float) -> None:
         moment = now + max(basket.pause, len(self._waiting) / LOOKS_PER_SECOND)

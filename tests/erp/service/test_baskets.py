@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from erp.contract import SALES_ITEMS, Sale, SaleItem, document
-from erp.service.baskets import Basket, Line, WaitingSales
+from erp.service.baskets import AGENDA_SLACK, Basket, Line, WaitingSales
 
 DAY = datetime(2024, 5, 1, tzinfo=UTC)
 
@@ -120,6 +120,36 @@ def test_answered_sale_is_improved_once_late_lines_settle():
     assert "answer" == learn(basket, [], now=11)
     assert basket.improved
     assert not basket.complete
+
+
+def test_sale_that_seemed_complete_asks_for_the_line_behind_the_last_only():
+    """Of a sale answered from all its lines one further line is asked for; if it exists, all."""
+    basket = Basket(sale(items_count=2), 0, answered=2, was_complete=True, deadline=99)
+    assert [3] == basket.wanted()
+    assert "wait" == learn(basket, [1, 2])
+    assert not basket.improved
+    while (verdict := learn(basket, range(1, 5), now=10)) == "again":
+        pass
+    assert ("wait", [1, 2, 3, 4]) == (verdict, sorted(basket.lines))
+    assert "answer" == learn(basket, range(1, 5), now=11)
+    assert (True, True) == (basket.improved, basket.complete)
+
+
+def test_sale_that_seemed_complete_and_was_is_not_improved():
+    """When no further line came until the end, the answer stands."""
+    basket = Basket(sale(items_count=2), 0, answered=2, was_complete=True, deadline=9)
+    assert "answer" == learn(basket, [1, 2], now=9)
+    assert not basket.improved
+
+
+def test_sales_that_were_let_go_are_not_kept_for_their_next_look(database):
+    """However many sales come and go, what is planned for them is struck out."""
+    sales = waiting(database, pauses=(60.0, 60.0))
+    for number in range(5_000):
+        basket = Basket(sale(f"s{number}"), 0)
+        sales.add(basket)
+        sales.remove([basket])
+    assert len(sales._agenda) <= AGENDA_SLACK + 1
 
 
 def test_sale_that_is_complete_does_not_wait_for_others(database):

@@ -1,0 +1,141 @@
+"""Sales that were answered, and what is known of them after a restart."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from erp.contract import RECOMMENDATIONS, SALES, Sale, document
+from erp.service import late_lines
+from erp.service.baskets import Basket, Line
+from erp.service.late_lines import Followed, answered, not_answered_better
+
+DAY = datetime(2024, 5, 1, tzinfo=UTC)
+
+
+def basket(sale_id, lines, items_count=None, complete=False):
+    """A sale of which so many lines were found."""
+    found = {number: Line(f"p{number}", 1.0) for number in range(1, lines + 1)}
+    made = Basket(Sale(sale_id, DAY, items_count=items_count), 0, lines=found)
+    made.complete = complete
+    return made
+
+
+def answer(database, sale_id, lines, complete, seconds_ago=1):
+    """Store the answer to a sale from so many lines."""
+    database[RECOMMENDATIONS].replace_one(
+        {"_id": sale_id},
+        {
+            "complete": complete,
+            "created_at": datetime.now(UTC) - timedelta(seconds=seconds_ago),
+            "latency_ms": 5.0,
+            "basket_products": [{"product_id": f"p{n}"} for n in range(lines)],
+        },
+        upsert=True,
+    )
+
+
+@pytest.fixture
+def header(database):
+    """Store the header of a sale."""
+
+    def store(sale_id, items_count=None):
+        database[SALES.name].insert_one(
+            document(SALES, Sale(sale_id, DAY, items_count=items_count))
+        )
+
+    return store
+
+
+def test_incomplete_sale_is_followed_with_the_lines_it_has(database):
+    """Only what is missing is looked up again."""
+    followed = Followed(database.sales_items, 60)
+    followed.add(basket("s", 2, items_count=4))
+    (known,) = followed.incomplete
+    assert ([1, 2], 2, False) == (sorted(known.lines), known.answered, known.was_complete)
+    assert [3, 4, 5] == known.wanted()
+
+
+def test_complete_sale_is_followed_by_its_number_of_lines(database):
+    """Its lines are let go; whether there is one more is all that is asked."""
+    followed = Followed(database.sales_items, 60)
+    followed.add(basket("s", 2, items_count=2, complete=True))
+    (known,) = followed.complete
+    assert ({}, [3]) == (known.lines, known.wanted())
+
+
+def test_nothing_is_followed_when_late_lines_are_not_wanted(database):
+    """With LATE_LINES_SECONDS of zero the first answer is the last."""
+    followed = Followed(database.sales_items, 0)
+    followed.add(basket("s", 2))
+    assert [0, 0] == [len(kind) for kind in followed.kinds]
+
+
+def test_oldest_is_given_up_when_too_many_are_followed(database, monkeypatch):
+    """What is followed is bounded, each kind for itself."""
+    monkeypatch.setattr(late_lines, "FOLLOWED_MAX", 3)
+    followed = Followed(database.sales_items, 60)
+    for number in range(5):
+        followed.add(basket(f"part{number}", 1))
+        followed.add(basket(f"whole{number}", 1, complete=True))
+    assert ["part2", "part3", "part4"] == [each.sale.sale_id for each in followed.incomplete]
+    assert ["whole2", "whole3", "whole4"] == [each.sale.sale_id for each in followed.complete]
+
+
+def test_sale_is_discarded_whatever_kind_it_is(database):
+    """A sale that is deleted or sent again is not followed any more."""
+    followed = Followed(database.sales_items, 60)
+    followed.add(basket("part", 1))
+    followed.add(basket("whole", 1, complete=True))
+    for sale_id in ("part", "whole", "unknown"):
+        followed.discard(sale_id)
+    assert [0, 0] == [len(kind) for kind in followed.kinds]
+
+
+def test_answers_are_read_back_after_a_restart(database, header):
+    """The newest answers of both kinds come back with their headers, older ones do not."""
+    for sale_id, lines, complete, age in (
+        ("part", 1, False, 1),
+        ("whole", 2, True, 1),
+        ("old", 1, False, 100),
+        ("headless", 1, False, 1),
+    ):
+        answer(database, sale_id, lines, complete, age)
+        if sale_id != "headless":
+            header(sale_id, items_count=2)
+    found = answered(database[RECOMMENDATIONS], database[SALES.name], 60)
+    known = {each.sale.sale_id: (each.answered, each.was_complete, each.wanted()) for each in found}
+    assert {"part": (1, False, [1, 2, 3]), "whole": (2, True, [3])} == known
+
+
+def test_answers_read_back_are_bounded(database, header, monkeypatch):
+    """After a restart the newest come first, at most so many of each kind."""
+    monkeypatch.setattr(late_lines, "RECALLED", 2)
+    monkeypatch.setattr(late_lines, "FOLLOWED_MAX", 1)
+    for number in range(4):
+        for kind, complete in (("part", False), ("whole", True)):
+            answer(database, f"{kind}{number}", 1, complete, seconds_ago=10 - number)
+            header(f"{kind}{number}")
+    found = answered(database[RECOMMENDATIONS], database[SALES.name], 60)
+    assert ["part3", "whole3", "whole2"] == [each.sale.sale_id for each in found]
+
+
+@pytest.mark.parametrize(
+    ("stored", "found", "better"),
+    [
+        (None, (2, True), False),  # the sale was deleted meanwhile
+        ((2, False), (2, False), False),  # another copy said as much
+        ((2, False), (3, False), True),
+        ((2, False), (2, True), True),  # now known to be all
+        ((2, True), (2, True), False),
+        ((2, True), (3, True), True),  # it was no whole basket
+        ((2_000, True), (2_500, True), False),  # more than an answer shows
+    ],
+)
+def test_only_a_better_answer_replaces_one(database, stored, found, better):
+    """More lines than the answer in the collection shows, or the word that these are all."""
+    if stored is not None:
+        answer(database, "s", *stored)
+    candidate = basket("s", found[0], complete=found[1])
+    assert ([candidate] if better else []) == not_answered_better(
+        database[RECOMMENDATIONS], [candidate]
+    )
