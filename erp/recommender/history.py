@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from erp.recommender import checks
+
 DAY = 86400.0  # seconds
 SCALES = (0.25, 1.0, 4.0)  # of the half-life
 CURRENT = 1  # the scale that is the given half-life itself
@@ -41,6 +43,16 @@ class HistoryRows:
         indptr = np.concatenate(([0], np.cumsum(lengths)))
         pairs = np.repeat(self.indptr[rows] - indptr[:-1], lengths) + np.arange(indptr[-1])
         return HistoryRows(indptr, self.items[pairs], self.frequencies[pairs], self.baskets[rows])
+
+    def checked(self, rows: int, products: int) -> HistoryRows:
+        """The same as compiled code reads it; ValueError where it is not of so many of each."""
+        indptr, items = checks.csr(self.indptr, self.items, rows, products, "histories")
+        shape = (len(items), len(SCALES))
+        frequencies = checks.array(self.frequencies, np.float32, shape, "frequencies")
+        baskets = checks.array(self.baskets, np.float32, (rows,), "decayed baskets")
+        if not ((frequencies >= 0) & (frequencies <= 1)).all() or not (baskets >= 0).all():
+            raise ValueError("histories: frequencies are from 0 to 1, decayed baskets at least 0")
+        return HistoryRows(indptr, items, frequencies, baskets)
 
 
 def no_history(rows: int) -> HistoryRows:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
+import operator
 import sys
 import threading
 from collections.abc import Iterable, Sequence
@@ -224,7 +226,23 @@ class Model:
         """`recommend` for many baskets, in their order.
 
         `histories` gives the customers' frequencies, one row per basket, instead of the model's.
+
+        Raises
+        ------
+        ValueError
+            There is not one customer, store, time or history for each basket, `n` is below 1, a
+            time is none, or a history is not one of this model's products.
+        TypeError
+            A basket is a text, not a list of product ids.
         """
+        n, many = operator.index(n), len(baskets)
+        if n < 1:
+            raise ValueError(f"n is {n}: at least one recommendation is wanted")
+        for name, given in (("customers", customers), ("stores", stores), ("times", times)):
+            if given is not None and len(given) != many:
+                raise ValueError(f"{len(given)} {name} for {many} baskets")
+        if histories is not None:
+            histories = histories.checked(many, len(self.item_ids))
         self.view.refresh()
         result = []
         for first in range(0, len(baskets), CHUNK):
@@ -232,7 +250,7 @@ class Model:
             chunk = baskets[part]
             result.extend(
                 self._answer(
-                    [list(basket) for basket in chunk],
+                    [_listed(basket) for basket in chunk],
                     _texts(customers[part] if customers is not None else None, len(chunk)),
                     n,
                     _texts(stores[part] if stores is not None else None, len(chunk)),
@@ -347,12 +365,21 @@ class Model:
         return self.version
 
 
+def _listed(basket) -> list:
+    if isinstance(basket, (str, bytes)):
+        raise TypeError(f"a basket is a list of product ids, not {basket!r}")
+    return list(basket)
+
+
 def _seconds(time) -> float:
     if isinstance(time, str):
         return training_data.moment(time)
     if isinstance(time, dt.datetime):
         return (time if time.tzinfo else time.replace(tzinfo=dt.UTC)).timestamp()
-    return float(time)
+    seconds = float(time)
+    if not math.isfinite(seconds):
+        raise ValueError(f"a sale's time is {time}")
+    return seconds
 
 
 def _text(key) -> str:

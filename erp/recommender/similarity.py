@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from erp.recommender import neighbours
+from erp.recommender import checks, neighbours
 
 MONTH = 30.4375 * 86400.0  # seconds
 PAIRS_HELD = 4_000_000  # before all but the strongest are let go
@@ -34,6 +34,18 @@ class Similarity:
     values: np.ndarray
     support: np.ndarray
     sales: np.ndarray
+
+    def checked(self, items: int) -> Similarity:
+        """The same as compiled code reads it; ValueError where it is not of so many items."""
+        indptr, indices = checks.csr(self.indptr, self.indices, items, items, "similarity")
+        shape = (len(indices),)
+        return Similarity(
+            indptr,
+            indices,
+            checks.array(self.values, np.float32, shape, "similarities"),
+            checks.array(self.support, np.int32, shape, "support"),
+            checks.array(self.sales, np.int32, (items,), "sales of items"),
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
