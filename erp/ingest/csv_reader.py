@@ -186,8 +186,8 @@ def _parse_even(
         table = _split_even(text, file.separator, [pl.String()] * len(types), wanted)
     if table is None or table.height != lines:
         return None
-    numbers = pl.int_range(first_line, first_line + lines, eager=True)
-    return Block(_named(file, numbers, table, wanted))
+    on_lines = pl.int_range(first_line, first_line + lines, eager=True)
+    return Block(_named(file, on_lines, table, wanted))
 
 
 def _split_even(
