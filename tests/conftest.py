@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -71,6 +72,22 @@ def database(settings: Settings) -> Iterator[Database]:
     """The test's own MongoDB database."""
     with MongoClient(settings.mongo_uri.get_secret_value(), tz_aware=True) as client:
         yield client[settings.mongo_database]
+
+
+@pytest.fixture
+def limited_files():
+    """No file grows over so many bytes, in scripts started within too: a full disk for any user."""
+
+    @contextmanager
+    def limited(size: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
 
 
 @dataclass
