@@ -20,7 +20,7 @@ from pymongo.errors import PyMongoError
 
 from config import Settings
 from erp import mongo
-from erp.pages import charts, live_charts, live_sales, live_view, page, sale_panel
+from erp.pages import charts, live_charts, live_sales, live_view, page, sale_panel, serving
 from erp.pages.formats import Formats
 from erp.pages.live_sales import Filters
 from erp.pages.live_view import Period, View
@@ -497,4 +497,4 @@ def _newest(t: page.Text, fmt: Formats, view: View) -> None:
 
 
 if __name__ == "__main__":
-    page.open_or_serve(main, __file__, __doc__, port=PORT)
+    serving.open_or_serve(main, __file__, __doc__, port=PORT)

@@ -2,29 +2,21 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
 from pymongo.database import Database
 from streamlit.testing.v1 import AppTest
 
-from config import Settings
 from local_stack.stack import free_ports
-
-SCRIPT = Path(__file__).resolve().parent.parent / "erp_dashboard_dinamico.py"
+from tests import apps
 
 
 @pytest.fixture
-def app(run_script: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
+def app(run_script: Any) -> Iterator[AppTest]:
     """The page under the test's settings, without a browser."""
-    for name, value in run_script.environment().items():
-        if name.lower() in Settings.model_fields:
-            monkeypatch.setenv(name, value)
-    yield AppTest.from_file(str(SCRIPT), default_timeout=30)
-    st.cache_data.clear()
-    st.cache_resource.clear()
+    with apps.opened("erp_dashboard_dinamico.py", run_script.environment()) as opened:
+        yield opened
 
 
 def sell(database: Database, number: int, moment: datetime, **fields: Any) -> None:
