@@ -4,6 +4,7 @@ Every text that comes from the data goes through `label` or `full`: Plotly reads
 labels, and takes a name made of digits for a number.
 """
 
+import math
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +14,11 @@ import polars as pl
 
 HEIGHT = 340  # px
 ROW_HEIGHT = 26  # px, of a horizontal bar
+
+Colour = tuple[int, ...]  # red, green, blue: 0 to 255
+
+SMALL: Colour = (150, 184, 232)  # of tiles; seen on light and on dark
+LARGE: Colour = (22, 66, 138)
 
 _LINE = "rgba(128, 140, 160, 0.9)"  # seen on light and on dark
 
@@ -204,6 +210,7 @@ def tiles(
     gives the id in `customdata`.
     """
     boxes = squarify(values, *size)
+    colours = [_shade(value / values[0]) for value in values]
     figure = go.Figure(
         go.Bar(
             x=[x + width / 2 for x, _, width, _ in boxes],
@@ -214,17 +221,41 @@ def tiles(
             textposition="inside",
             insidetextanchor="middle",
             textangle=0,
+            insidetextfont={"color": [_readable_on(colour) for colour in colours]},
             hovertext=list(hover),
             hovertemplate="%{hovertext}<extra></extra>",
             customdata=[[identifier] for identifier in ids],
-            marker={"color": list(values), "line": {"width": 1.5}},
+            marker={"color": [_hex(colour) for colour in colours], "line": {"width": 1.5}},
         )
     )
     style(figure, separators, height=380)
-    figure.update_layout(uniformtext={"minsize": 9, "mode": "hide"}, coloraxis_showscale=False)
+    figure.update_layout(uniformtext={"minsize": 9, "mode": "hide"})
     figure.update_xaxes(visible=False, range=[0, size[0]])
     figure.update_yaxes(visible=False, range=[size[1], 0])
     return figure
+
+
+def _shade(ratio: float) -> Colour:
+    """From light for a small ratio to dark for 1; the root keeps small ones apart."""
+    share = math.sqrt(ratio)
+    return tuple(round(a + (b - a) * share) for a, b in zip(SMALL, LARGE, strict=True))
+
+
+def _readable_on(colour: Colour) -> str:
+    """Black or white, whichever is seen better (relative luminance of WCAG 2.2): 4.5 : 1 or more.
+
+    Plotly would choose a text colour only for a colour that it is given by name, not by value.
+    """
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+        for c in (v / 255 for v in colour)
+    ]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#000000" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "#ffffff"
+
+
+def _hex(colour: Colour) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
 def _wrapped(name: Any) -> str:
