@@ -6,7 +6,7 @@ from typing import TypeVar
 
 Found = TypeVar("Found")
 
-PATIENCE = 60  # seconds; bound on everything that a test waits for
+PATIENCE = 120  # seconds; bound on everything that a test waits for, on a busy machine too
 
 
 def until(check: Callable[[], Found], seconds: float = PATIENCE, pause: float = 0.1) -> Found:
