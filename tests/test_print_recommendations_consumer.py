@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import streamlit as st
 from pymongo.database import Database
 from streamlit.testing.v1 import AppTest
 
