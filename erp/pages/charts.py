@@ -14,6 +14,7 @@ import polars as pl
 
 HEIGHT = 340  # px
 ROW_HEIGHT = 26  # px, of a horizontal bar
+LABEL = 26  # characters of a name on an axis
 
 Colour = tuple[int, ...]  # red, green, blue: 0 to 255
 
@@ -27,7 +28,7 @@ Column = Sequence[Any] | pl.Series
 Values = Sequence[float | None] | pl.Series
 
 
-def label(text: Any, width: int = 26) -> str:
+def label(text: Any, width: int = LABEL) -> str:
     """A text for an axis or a tile: as it is written, on one line, of at most `width` characters.
 
     A longer one loses its middle, because names that begin alike end differently.
@@ -45,7 +46,7 @@ def full(text: Any, width: int = 60) -> str:
     return "<br>".join(_escape(line) for line in lines)
 
 
-def distinct(texts: Sequence[Any], width: int = 26) -> list[str]:
+def distinct(texts: Sequence[Any], width: int = LABEL) -> list[str]:
     """Labels of a category axis; two that are cut to the same text stay two."""
     seen: dict[str, int] = {}
     labels = []
@@ -88,10 +89,18 @@ def ticks(values: Column, texts: Texts, most: int = 8) -> dict[str, Any]:
 
 
 def ranking(
-    names: Sequence[Any], values: Values, hover: Texts, ids: Column, separators: str
+    names: Sequence[Any],
+    values: Values,
+    hover: Texts,
+    ids: Column,
+    separators: str,
+    width: int = LABEL,
 ) -> go.Figure:
-    """Horizontal bars, the first on top; a click gives the id in `customdata`."""
-    axis = distinct(names)
+    """Horizontal bars, the first on top; a click gives the id in `customdata`.
+
+    `width`: characters of a name that are shown.
+    """
+    axis = distinct(names, width)
     figure = go.Figure(
         go.Bar(
             x=list(values),
@@ -260,9 +269,9 @@ def _hex(colour: Colour) -> str:
 
 def _wrapped(name: Any) -> str:
     """A name in up to three short lines, to fit a tile."""
-    line = " ".join(_printable(str(name)).split())
-    lines = textwrap.wrap(line, 14, max_lines=3, placeholder="…")
-    return "<br>".join(_escape(each) for each in lines)
+    line = " ".join(_printable(str(name)).split()).replace("/", "/ ")  # a place to break
+    lines = textwrap.wrap(line, 15, max_lines=3, placeholder="…")
+    return "<br>".join(_escape(each.replace("/ ", "/")) for each in lines)
 
 
 def squarify(
@@ -305,20 +314,20 @@ def _worst(row: Sequence[float], side: float) -> float:
     return max(side**2 * max(row) / total, total / (side**2 * min(row)))
 
 
-def columns(
-    names: Texts, values: Values, hover: Texts, separators: str, ids: Sequence[Any] | None = None
-) -> go.Figure:
-    """Vertical bars in the order given."""
+def columns(names: Texts, values: Values, hover: Texts, separators: str) -> go.Figure:
+    """Vertical bars in the order given; some of them have their name below."""
+    axis = distinct(names)
     figure = go.Figure(
         go.Bar(
-            x=list(names),
+            x=axis,
             y=list(values),
             hovertext=list(hover),
             hovertemplate="%{hovertext}<extra></extra>",
-            customdata=None if ids is None else [[identifier] for identifier in ids],
         )
     )
     style(figure, separators)
-    figure.update_xaxes(type="category", showgrid=False, ticks="")
+    figure.update_xaxes(
+        type="category", showgrid=False, ticks="", tickangle=0, **ticks(axis, axis, most=6)
+    )
     figure.update_yaxes(tickformat="~s", nticks=6, rangemode="tozero")
     return figure
