@@ -1,6 +1,7 @@
 """The recommendation service against a real Kafka and a wire MongoDB, as its own process."""
 
 import json
+import re
 import signal
 import time
 import urllib.error
@@ -36,11 +37,11 @@ TOP_N = 5
 class Shop:
     """A shop of thirty products with some history, and what it hands to the service."""
 
-    def __init__(self, settings, database, scripts):
+    def __init__(self, settings, database, scripts, partitions=3):
         self.settings, self.database, self.scripts = settings, database, scripts
         self.prefix = settings.topic_prefix
         topics = [self.prefix + name for name in (SALES.name, RECOMMENDATIONS, DEAD_LETTER)]
-        kafka.ensure_topics(settings.kafka, topics, 3, 1)
+        kafka.ensure_topics(settings.kafka, topics, partitions, 1)
         self.outbox = kafka.Outbox(settings.kafka)
         database[PRODUCTS.name].insert_many(
             [
@@ -133,6 +134,33 @@ class Shop:
 def shop(settings, database, run_script):
     """A shop whose topics, collections and groups no other test has."""
     return Shop(settings, database, run_script)
+
+
+@pytest.fixture
+def wide_shop(settings, database, run_script):
+    """A shop whose topics have six partitions."""
+    return Shop(settings, database, run_script, partitions=6)
+
+
+@pytest.fixture
+def page():
+    """Ask a service for a page, once it said where its metrics are: status and text."""
+
+    def ask(service, name):
+        address = service.stderr.split("metrics at ")[1].split("/metrics")[0]
+        try:
+            with urllib.request.urlopen(f"{address}/{name}", timeout=5) as answer:  # noqa: S310  loopback
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as refusal:
+            return refusal.code, refusal.read().decode()
+
+    return ask
+
+
+def owned(service):
+    """The partitions that a service said it has."""
+    told = re.findall(r"partitions .*, now \[(.*)\]", service.stderr)
+    return {int(number) for number in told[-1].split(", ") if number} if told else set()
 
 
 def products(answer):
@@ -411,6 +439,59 @@ def test_copies_share_and_take_over(shop, run_script):
     assert 0 == copies[1].stop()
 
 
+def test_two_and_three_copies_share_the_work(wide_shop, run_script, read_topic, page):
+    """Of six partitions each copy has its part, also when one joins: each sale is answered once."""
+    shop, copies, count = wide_shop, [], 900
+
+    def answered(copy):
+        found = re.search(r'erp_reco_answers_total{kind="first"} (\d+)', page(copy, "metrics")[1])
+        return int(found[1]) if found else 0
+
+    for number in (2, 3):
+        copies += [
+            run_script.start(SCRIPT, "--metrics-port", 0) for _ in range(number - len(copies))
+        ]
+        shop.wait_for(lambda _: {6 // number} == {len(owned(copy)) for copy in copies})  # noqa: B023
+        before = [answered(copy) for copy in copies]
+        ids = [f"{number}-{n}" for n in range(count)]
+        for sale_id in ids:
+            shop.store(sale_id, ["p1"])
+        sales = [Sale(sale_id, NOON, items_count=1) for sale_id in ids]
+        shop.send([(sale.sale_id, msgspec.json.encode(sale)) for sale in sales])
+        shop.wait_for_sales(*ids)
+        shop.wait_for(lambda _: sum(map(answered, copies)) == sum(before) + count)  # noqa: B023
+        shares = [answered(copy) - had for copy, had in zip(copies, before, strict=True)]
+        assert all(abs(share - count / number) <= 0.2 * count / number for share in shares), shares
+    assert [0, 0, 0] == [copy.stop() for copy in copies]
+    messages = read_topic(RECOMMENDATIONS)
+    assert (2 * count, 2 * count) == (len(shop.answers()), len(latest(messages)))
+    assert 2 * count == len(messages)
+
+
+def test_named_copy_that_restarts_moves_no_partition(wide_shop, run_script):
+    """With CONSUMER_INSTANCE a rolling restart is not noticed by the others, and loses nothing."""
+    shop = wide_shop
+    copies = {
+        name: run_script.start(SCRIPT, CONSUMER_INSTANCE=name) for name in ("one", "two", "three")
+    }
+    shop.wait_for(lambda _: {2} == {len(owned(copy)) for copy in copies.values()})
+    before = {name: owned(copy) for name, copy in copies.items()}
+    for name in ("one", "two", "three"):
+        others = [copy for other, copy in copies.items() if other != name]
+        told = [copy.stderr.count(", now [") for copy in others]
+        assert 0 == copies[name].stop()
+        ids = [f"{name}-{n}" for n in range(60)]
+        for sale_id in ids:
+            shop.store(sale_id, ["p1"])
+            shop.sell(sale_id, 1)
+        copies[name] = run_script.start(SCRIPT, CONSUMER_INSTANCE=name)
+        shop.wait_for_sales(*ids)
+        assert before[name] == owned(copies[name])
+        assert told == [copy.stderr.count(", now [") for copy in others]
+    assert 180 == len(shop.answers())
+    assert [0, 0, 0] == [copy.stop() for copy in copies.values()]
+
+
 def test_full_waiting_room_stops_reading_and_forgets_nobody(shop, run_script):
     """With room for three, ten sales without lines and one with them are all answered."""
     for n in range(10):
@@ -606,21 +687,6 @@ def test_new_only_answers_what_comes_from_now_on(shop, run_script):
     again = run_script.start(SCRIPT, "--new-only")
     assert {"new", "later"} == shop.wait_for_sales("later").keys()
     assert 0 == again.stop()
-
-
-@pytest.fixture
-def page():
-    """Ask a service for a page, once it said where its metrics are: status and text."""
-
-    def ask(service, name):
-        address = service.stderr.split("metrics at ")[1].split("/metrics")[0]
-        try:
-            with urllib.request.urlopen(f"{address}/{name}", timeout=5) as answer:  # noqa: S310  loopback
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as refusal:
-            return refusal.code, refusal.read().decode()
-
-    return ask
 
 
 def test_metrics_and_health(shop, run_script, page):
