@@ -185,10 +185,9 @@ def find(row, basket, history, pairs, facts, active, scratch, many, out):
     scores = np.empty(count, np.float32)
     root = np.float32(np.sqrt(max(len(basket), 1)))
     for place in range(count):
-        item = touched[place]
-        scores[place] = sums[item] / root
-        if habit[item] >= 0:
-            scores[place] += h_frequencies[habit[item], 1]
+        scores[place] = sums[touched[place]] / root
+        if last > first and habit[touched[place]] >= 0:
+            scores[place] += h_frequencies[habit[touched[place]], 1]
     best = _best_places(scores, touched, count, many)
     for place in range(len(best)):
         item = touched[best[place]]
@@ -230,24 +229,29 @@ def _features(found, size, frequencies, baskets, facts, scratch, out):
     """Fill in the FEATURES of the first `found` candidates, in that order."""
     popularity, trend, category = facts
     sums, habit, _, _, by_category = scratch
-    codes, scores, _, values = out
+    codes, scores, own, values = out
     size = max(size, 1)
+    log_size, log_baskets = np.log(size), np.log(1 + baskets)
+    never, no_category = np.log(3e-3), np.log(1e-2)  # most are, and a logarithm takes long
     for place in range(found):
         item = codes[place]
-        at = habit[item]
         part = sums[item] if sums[item] >= 1e-5 else np.float32(0)
+        alike, liked = by_category[0, category[item]], by_category[1, category[item]]
         values[place, 0] = np.log(part / size + 1e-3)
         values[place, 1] = np.log(place + 1)
-        values[place, 2] = np.log(size)
+        values[place, 2] = log_size
         values[place, 3] = popularity[item]
         values[place, 4] = trend[item]
-        values[place, 5] = np.log(1 + by_category[0, category[item]])
+        values[place, 5] = np.log(1 + alike) if alike > 0 else 0.0
         values[place, 6] = np.log(scores[place] + 1e-3)
-        values[place, 7] = np.log((frequencies[at, 1] if at >= 0 else 0) + 3e-3)
-        values[place, 8] = np.log((frequencies[at, 0] if at >= 0 else 0) + 3e-3)
-        values[place, 9] = np.log((frequencies[at, 2] if at >= 0 else 0) + 3e-3)
-        values[place, 10] = np.log(1 + baskets)
-        values[place, 11] = np.log(by_category[1, category[item]] + 1e-2)
+        values[place, 7:10] = never
+        if own[place]:
+            at = habit[item]
+            values[place, 7] = np.log(frequencies[at, 1] + 3e-3)
+            values[place, 8] = np.log(frequencies[at, 0] + 3e-3)
+            values[place, 9] = np.log(frequencies[at, 2] + 3e-3)
+        values[place, 10] = log_baskets
+        values[place, 11] = np.log(liked + 1e-2) if liked > 0 else no_category
 
 
 @numba.njit(nogil=True, cache=True)

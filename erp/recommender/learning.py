@@ -256,11 +256,11 @@ class _Outcomes:
         answer = self.kernel.answer(
             basket, history, np.zeros(rows, bool), self.lab.view, self.lab.settings, SHOWN, seen
         )
-        real = answer[0] >= 0
+        real = answer.picked >= 0
         self.model.append(seen[real])
-        self.true.append(holds(*answers, np.maximum(answer[0], 0))[real])
+        self.true.append(holds(*answers, np.maximum(answer.picked, 0))[real])
         if self.rows < POPULAR_SALES:
-            self._add_popular(basket, history, answer[4], answers)
+            self._add_popular(basket, history, answer.found, answers)
         self.rows += rows
 
     def _add_popular(self, basket: Csr, history, found, answers: Csr) -> None:

@@ -8,6 +8,7 @@ import operator
 import sys
 import threading
 from collections.abc import Iterable, Sequence
+from itertools import accumulate, chain
 from pathlib import Path
 
 import numpy as np
@@ -238,9 +239,10 @@ class Model:
         n, many = operator.index(n), len(baskets)
         if n < 1:
             raise ValueError(f"n is {n}: at least one recommendation is wanted")
-        for name, given in (("customers", customers), ("stores", stores), ("times", times)):
-            if given is not None and len(given) != many:
-                raise ValueError(f"{len(given)} {name} for {many} baskets")
+        given = {"customers": customers, "stores": stores, "times": times}
+        for name, values in (given | {"bestsellers": bestsellers}).items():
+            if values is not None and len(values) != many:
+                raise ValueError(f"{len(values)} {name} for {many} baskets")
         if histories is not None:
             histories = histories.checked(many, len(self.item_ids))
         self.view.refresh()
@@ -256,7 +258,7 @@ class Model:
                     _texts(stores[part] if stores is not None else None, len(chunk)),
                     self._moments(times[part] if times is not None else None, len(chunk)),
                     None if histories is None else histories[np.arange(first, first + len(chunk))],
-                    np.zeros(len(chunk), bool) if bestsellers is None else bestsellers[part],
+                    [False] * len(chunk) if bestsellers is None else bestsellers[part],
                 )
             )
         return result
@@ -288,9 +290,13 @@ class Model:
         ]
 
     def _codes(self, product_ids: Iterable[str]) -> list[int]:
-        get = self._index.get
-        found = {get(key if type(key) is str else _text(key)) for key in product_ids}
-        return sorted(code for code in found if code is not None)
+        """The products that the model knows, each once, ascending."""
+        product_ids = list(product_ids)
+        try:
+            return sorted(set(map(self._index.__getitem__, product_ids)))
+        except KeyError:  # one is unknown, or not text yet
+            found = {self._index.get(_text(key)) for key in product_ids}
+            return sorted(code for code in found if code is not None)
 
     def _moments(self, times, rows: int) -> np.ndarray:
         if times is None:
@@ -300,9 +306,8 @@ class Model:
     def _score(self, baskets, customers, moments, history, n):
         """What the compiled code says of a batch, and the history it looked at."""
         coded = [self._codes(basket) for basket in baskets]
-        indptr = np.zeros(len(coded) + 1, np.int64)
-        np.cumsum([len(codes) for codes in coded], out=indptr[1:])
-        items = np.array([code for codes in coded for code in codes], np.int32)
+        indptr = np.fromiter(accumulate(map(len, coded), initial=0), np.int64, len(coded) + 1)
+        items = np.fromiter(chain.from_iterable(coded), np.int32, indptr[-1])
         if history is None:
             with self._lock:
                 history = self.history.batch(customers, moments)
@@ -323,16 +328,18 @@ class Model:
         answer, history = self._score(baskets, customers, moments, history, n)
         view = self.view
         rows = answers.compose(self.item_ids, view.names, view.categories, answer, n)
-        for place in np.flatnonzero((answer[0] < 0).any(axis=1) | bestsellers).tolist():
+        for place, row in enumerate(rows):
             if bestsellers[place]:
-                rows[place].clear()
+                row.clear()
+            if len(row) == n:
+                continue
             self._fill_up(
-                rows[place],
+                row,
                 n,
                 [_text(key) for key in baskets[place]],
                 stores[place],
                 customers[place] is not None,
-                int(answer[4][place]),
+                int(answer.found[place]),
                 round(float(history.baskets[place]), 2),
                 bestsellers[place],
             )
