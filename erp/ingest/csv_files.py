@@ -120,11 +120,11 @@ def describe(path: Path, table: Table, encoding: str | None = None) -> CsvFile |
     separator, columns, lines = max(
         readings, key=lambda reading: len(set(reading[1]) & set(table.columns))
     )
-    _check_header(path, table, columns)
+    _check_header(path, table, columns, encoding)
     bare_returns = "\r" in head and "\n" not in head
     file = CsvFile(path, table, encoding, separator, columns, lines, bare_returns)
     if file.extra_columns:
-        log.warning("%s: columns ignored: %s", path, ", ".join(file.extra_columns)[:300])
+        log.warning("%s: columns ignored: %s", path, _legible(file.extra_columns))
     return file
 
 
@@ -175,11 +175,18 @@ def _header(head: str, separator: str) -> tuple[tuple[str, ...], int]:
     return tuple(name.strip().strip("\ufeff").lower() for name in names), reader.line_num
 
 
-def _check_header(path: Path, table: Table, columns: tuple[str, ...]) -> None:
+def _check_header(path: Path, table: Table, columns: tuple[str, ...], encoding: str) -> None:
     known = [name for name in columns if name in table.columns]
     if missing := [name for name in table.required if name not in known]:
         raise UnusableFileError(
-            f"{path} has no column {', '.join(missing)}; its header is {', '.join(columns)[:200]}"
+            f"{path} has no column {', '.join(missing)}; its header is {_legible(columns)}"
+            f" (read as {encoding}: --encoding sets another)"
         )
     if twice := sorted({name for name in known if known.count(name) > 1}):
         raise UnusableFileError(f"{path} has the column {', '.join(twice)} twice")
+
+
+def _legible(names: Iterable[str]) -> str:
+    """The beginning of the names, fit for one line of a terminal."""
+    text = ", ".join(names)[:200]
+    return "".join(each if each.isprintable() else "\ufffd" for each in text)
