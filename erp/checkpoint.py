@@ -4,7 +4,6 @@ Only what Kafka confirmed is in it. After a stop by signal it is exact; after a 
 some seconds old, and what was confirmed since then is sent again.
 """
 
-import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -87,8 +86,4 @@ def save(path: Path, state: Checkpoint) -> None:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise Failure(
-            f"cannot write the checkpoint {path} ({error.strerror}): make room or set --checkpoint"
-        ) from None
+        raise Failure(f"cannot write the checkpoint ({error}): set --checkpoint") from None

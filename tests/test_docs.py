@@ -10,8 +10,7 @@ import pytest
 
 from config import Settings
 from erp import contract
-from tests.environments import ROOT
-from tests.waiting import PATIENCE
+from tests.conftest import PATIENCE_SECONDS, ROOT
 
 BOTH = ("README.md", "README.es.md")
 DOCUMENTS = [
@@ -224,7 +223,7 @@ def test_the_commands_of_the_readme_work_in_their_order(run_script, settings, da
 
 def wait_for(true):
     """Look until it is, or fail."""
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + PATIENCE_SECONDS
     while not true():
         assert time.monotonic() < until
         time.sleep(0.2)

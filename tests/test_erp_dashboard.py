@@ -3,21 +3,25 @@
 import signal
 import time
 import urllib.request
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from config import Settings
 from local_stack.stack import free_ports
-from tests import apps
+
+SCRIPT = Path(__file__).resolve().parent.parent / "erp_dashboard.py"
 
 
 @pytest.fixture
-def app(run_script: Any) -> Iterator[AppTest]:
+def app(run_script: Any, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     """The page under the test's settings, without a browser."""
-    with apps.opened("erp_dashboard.py", run_script.environment()) as opened:
-        yield opened
+    for name, value in run_script.environment().items():
+        if name.lower() in Settings.model_fields:
+            monkeypatch.setenv(name, value)
+    return AppTest.from_file(str(SCRIPT), default_timeout=30)
 
 
 def test_help_is_the_docstring(run_script: Any) -> None:

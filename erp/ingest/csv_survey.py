@@ -6,6 +6,7 @@ the keys (8 bytes a row) wait on the disk, only the repeated ones stay.
 """
 
 import logging
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,17 +18,7 @@ import polars as pl
 from erp.hashes import Hashes, hashes
 from erp.ingest.csv_files import CsvFile
 from erp.ingest.csv_reader import Block, read_blocks
-from erp.ingest.rows import (
-    COMMA_ONLY,
-    POINT_ONLY,
-    DateOrder,
-    Decimal,
-    Forms,
-    kinds,
-    natural_keys,
-    split_dates,
-)
-from erp.ingest.scratch import scratch
+from erp.ingest.rows import COMMA_ONLY, POINT_ONLY, DateOrder, Decimal, Forms, kinds, split_dates
 
 log = logging.getLogger("erp.csv")
 
@@ -72,8 +63,8 @@ def survey(
     skipped = set(file.table.columns) - needed
     evidence = _Evidence()
     rows = 0
-    with scratch("erp-survey-") as folder:
-        buckets = _Buckets(folder)
+    with tempfile.TemporaryDirectory(prefix="erp-survey-") as folder:
+        buckets = _Buckets(Path(folder))
         for block in read_blocks(file, skipped, block_bytes=BLOCK_BYTES):
             rows += block.rows
             for name in numbers:
@@ -82,7 +73,7 @@ def survey(
             for name in dates:
                 if name in block.frame.columns:
                     evidence.see_dates(name, block.frame[name])
-            buckets.add(hashes(natural_keys(file.table, block.frame)))
+            buckets.add(hashes(block.frame.select(file.table.natural_key)))
             yield block
         repeated = buckets.repeated()
     orders = {name: date_order or evidence.date_order(name) for name in dates}

@@ -16,7 +16,6 @@ TABLE_SALES = 100  # newest sales shown
 FUTURE = timedelta(days=1)  # a sale dated later than this is a slip of the pen
 
 Measure = Literal["amount", "tickets"]
-Kind = Literal["today", "minutes", "week", "range"]
 
 
 class Period(NamedTuple):
@@ -25,7 +24,7 @@ class Period(NamedTuple):
     `start` and `end` (of a range) are wall-clock times of the business, without a zone.
     """
 
-    kind: Kind = "today"
+    kind: Literal["today", "minutes", "week", "range"] = "today"
     minutes: int = 60
     start: datetime | None = None
     end: datetime | None = None
@@ -45,15 +44,16 @@ class View(NamedTuple):
     before: Totals
 
 
-def figures(
+def load(
     database: Database[Document],
     filters: Filters,
+    period: Period,
     days_before: int,
     timezone: str,
     wall_clock: datetime,
     known: datetime | None = None,
 ) -> View | None:
-    """The key figures alone, with no slots and no sales; None when there is no sale.
+    """Ask for everything that one refresh shows; None when there is no sale.
 
     Parameters
     ----------
@@ -64,40 +64,20 @@ def figures(
     if newest is None:
         return None
     zone = ZoneInfo(timezone)
+    window = window_of(period, newest["sale_datetime"], zone)
     today = window_of(Period("today"), newest["sale_datetime"], zone)
     before = today.shifted(days_before, zone)
     totals = live_sales.compare(database, filters, today, before)
     return View(
         newest=newest,
         sales_stored=database[contract.SALES.name].estimated_document_count(),
-        window=today,
-        slots=[],
-        sales=[],
+        window=window,
+        slots=live_sales.by_slot_and_store(database, filters, window),
+        sales=live_sales.newest_sales(database, filters, window, TABLE_SALES),
         today_window=today,
         today=totals[0],
         before_window=before,
         before=totals[1],
-    )
-
-
-def load(
-    database: Database[Document],
-    filters: Filters,
-    period: Period,
-    days_before: int,
-    timezone: str,
-    wall_clock: datetime,
-    known: datetime | None = None,
-) -> View | None:
-    """Everything that one refresh shows; None when there is no sale. See `figures`."""
-    found = figures(database, filters, days_before, timezone, wall_clock, known)
-    if found is None:
-        return None
-    window = window_of(period, found.newest["sale_datetime"], ZoneInfo(timezone))
-    return found._replace(
-        window=window,
-        slots=live_sales.by_slot_and_store(database, filters, window),
-        sales=live_sales.newest_sales(database, filters, window, TABLE_SALES),
     )
 
 
