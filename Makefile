@@ -85,9 +85,10 @@ test-fast: .venv/.developing ## run the tests that need no Kafka and no MongoDB,
 coverage: .venv/.developing browser ## run every test and show which lines of erp/ none reaches
 	$(PY) -m pytest -n 3 --dist worksteal --cov --cov-report=term:skip-covered --cov-report=html
 
-lint: .venv/.developing ## check style and format
+lint: .venv/.developing ## check style, format and types
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
+	$(PY) -m mypy
 
 format: .venv/.developing ## rewrite the code in the project's format
 	$(PY) -m ruff check --fix

@@ -21,7 +21,14 @@ from pymongo.errors import PyMongoError
 
 from config import Settings
 from erp import contract, mongo
-from erp.pages import export, history_filters, history_sections, history_tables, page
+from erp.pages import (
+    export,
+    history_filters,
+    history_sections,
+    history_tables,
+    page,
+    serving,
+)
 from erp.pages.formats import Formats
 from erp.pages.history_filters import Choices
 from erp.pages.history_report import CATALOGUE_FIELDS, PEOPLE_FIELDS, Report, catalogue, people
@@ -240,4 +247,4 @@ def freshness(
 
 
 if __name__ == "__main__":
-    page.open_or_serve(main, __file__, __doc__, PORT, check=Settings.load)
+    serving.open_or_serve(main, __file__, __doc__, PORT, check=Settings.load)

@@ -23,7 +23,7 @@ from pymongo.errors import PyMongoError
 from config import Settings
 from erp import contract, decisions, mongo
 from erp.contract import Recommendation
-from erp.pages import page
+from erp.pages import page, serving
 from erp.pages import recommendation_lookups as lookups
 from erp.pages.formats import Formats
 from erp.pages.recommendation_cards import cards
@@ -379,4 +379,4 @@ def _cards(
 
 
 if __name__ == "__main__":
-    page.open_or_serve(main, __file__, __doc__, port=PORT)
+    serving.open_or_serve(main, __file__, __doc__, port=PORT)

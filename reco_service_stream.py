@@ -43,6 +43,7 @@ from erp.service.baskets import Basket, WaitingSales
 from erp.service.live_model import LiveModel
 from erp.service.publisher import Answer, AwayError, Outcome, Publisher, flush
 from erp.service.source import Source
+from erp.service.watch import watch
 from erp.sink.deliveries import BadMessageError, Reader
 
 log = logging.getLogger("erp.reco")
@@ -53,7 +54,7 @@ IDLE_TURN, FLIGHT_TURN = 0.2, 0.02  # s, the longest turn without and with a bat
 PATIENCE = 1.0  # s for a batch to be published, after which something is away
 PAUSES = (0.01, 1.0)  # s between two looks at a sale, at first and at most
 COMMIT_EVERY, IMPROVE_EVERY, STATUS_EVERY = 0.5, 0.5, 10  # s
-DRAIN_SECONDS = 6  # after a signal, of the 10 s that a supervisor grants
+DRAIN_SECONDS, GRACE_SECONDS = 6, 9  # after a signal, of the 10 s that a supervisor grants
 
 T = TypeVar("T")
 
@@ -93,6 +94,7 @@ class Service:
             self.sales_topic,
             on_lost=self.forget,
             on_gained=self.look_for_answered,
+            instance=settings.consumer_instance,
         )
         self.model = LiveModel(
             settings.model_path,
@@ -160,10 +162,9 @@ class Service:
 
     def drain(self) -> None:
         """Answer what can be answered of the sales that still wait; the rest is read again."""
-        until = time.monotonic() + DRAIN_SECONDS
         self.land()
         for _ in range(0, len(self.waiting), BATCH):
-            if time.monotonic() < until:
+            if self.stop.requested_for < DRAIN_SECONDS:
                 found = self.outlast(
                     lambda: self.waiting.collect(BATCH, everyone=True), "looking for lines"
                 )
@@ -269,6 +270,8 @@ class Service:
             try:
                 return self.publisher.result(PATIENCE)
             except Empty:
+                if self.stop.requested_for > DRAIN_SECONDS:
+                    raise AwayError("Kafka or MongoDB is away") from None
                 self.health.beat()
                 self.source.stay(0)
 
@@ -330,7 +333,7 @@ class Service:
         def wait(seconds: float) -> bool:
             nonlocal began
             began = began or time.monotonic()
-            self.health.report("mongo", "away")
+            self.health.report("lines", "MongoDB is away")
             service_metrics.OUTAGES.labels("mongo").inc()
             until = time.monotonic() + seconds
             while time.monotonic() < until and not self.stop.requested:
@@ -345,7 +348,7 @@ class Service:
                 raise AwayError("MongoDB is away") from None
             raise Failure(f"MongoDB refuses {doing}: {mongo.first_line(error)}") from None
         if began is not None:
-            self.health.report("mongo")
+            self.health.report("lines")
             away = time.monotonic() - began
             self.waiting.extend(away)
             log.info("MongoDB is back after %.1f s", away)
@@ -400,16 +403,15 @@ def main() -> int | None:
     flags = parser.parse_args()
     settings = Settings.load()
     start_logging("reco_service_stream", settings.log_level, settings.describe())
-    stop = Stop(flags.max_messages, flags.idle_timeout)
+    stop = Stop(flags.max_messages, flags.idle_timeout, GRACE_SECONDS)
     health = Health(["kafka", "mongo", "model"])
     if flags.metrics_port is not None:
         serve(flags.metrics_port, health)
     connect_kafka(settings)
-    health.report("kafka")
     uri, patience = settings.mongo_uri.get_secret_value(), settings.startup_timeout_seconds
     database = mongo.connect(uri, settings.mongo_database, patience)
     mongo.ensure_recommendation_indexes(database, settings.recommendations_ttl_days)
-    health.report("mongo")
+    watch(settings.kafka, database, health)
     service = Service(settings, stop, database, health)
     if flags.new_only:
         service.source.skip_backlog()

@@ -7,6 +7,7 @@ Writes  what was done when, and what is stored afterwards, as tables, or with --
 
     python bench/chaos.py                               # 200,000 lines, 30 faults, ten minutes
     python bench/chaos.py --lines 20000 --faults 6 --seed 2
+    python bench/chaos.py --named                       # with a name the sink comes back at once
 
 Producer, sink and broker are killed (-9), sink and database are ended by SIGTERM, the database
 stands still for 20 s; each is started again, the producer with --resume. The database is not
@@ -38,7 +39,8 @@ SECONDS_PER_FAULT = 9  # that the flow is to last
 
 def main() -> int:
     flags = parse_flags()
-    with services(mongo_backend="file") as (stack, settings, scripts):
+    name = "sink" if flags.named else None
+    with services(mongo_backend="file", consumer_instance=name) as (stack, settings, scripts):
         folder = scripts.folder / "csv"
         lines = write_input(flags, scripts.folder, folder)
         sales = pl.scan_csv(folder / "sales.csv").select(pl.len()).collect().item()
@@ -72,6 +74,7 @@ def parse_flags() -> argparse.Namespace:
     add("--lines", type=int, default=200_000, help="of sales, about (default: 200000)")
     add("--faults", type=int, default=30, help="how many (default: 30)")
     add("--seed", type=int, default=1, help="of their order and their moments (default: 1)")
+    add("--named", action="store_true", help="the sink has a name (CONSUMER_INSTANCE)")
     add("--json", action="store_true", help="one JSON object on stdout")
     return parser.parse_args()
 

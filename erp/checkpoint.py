@@ -4,6 +4,7 @@ Only what Kafka confirmed is in it. After a stop by signal it is exact; after a 
 some seconds old, and what was confirmed since then is sent again.
 """
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -86,4 +87,8 @@ def save(path: Path, state: Checkpoint) -> None:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        raise Failure(f"cannot write the checkpoint ({error}): set --checkpoint") from None
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise Failure(
+            f"cannot write the checkpoint {path} ({error.strerror}): make room or set --checkpoint"
+        ) from None

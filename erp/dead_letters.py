@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
@@ -22,6 +22,7 @@ log = logging.getLogger("erp.dead_letters")
 LARGEST = 2_000_000  # bytes; the headers come on top of a message that may have the usual 1 MiB
 REASON_LENGTH = 500  # characters
 QUERY_TIMEOUT = 10  # s for a question to the brokers
+_TELL_THE_END: dict[str, Any] = {"enable.partition.eof": True}
 
 
 class DeadLetter(NamedTuple):
@@ -106,7 +107,7 @@ class Shelf:
     """The dead letters of one stage that nobody replayed yet, oldest first in each partition."""
 
     def __init__(self, options: kafka.Options, group: str, topic: str, stage: str) -> None:
-        self._consumer: Consumer = kafka.consumer(options, group, **{"enable.partition.eof": True})
+        self._consumer: Consumer = kafka.consumer(options, group, **_TELL_THE_END)
         self._topic, self._stage = topic, stage
         self._ends: dict[int, int] = {}
 

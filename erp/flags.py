@@ -16,8 +16,8 @@ def whole(text: str) -> int:
 
 
 def port(text: str) -> int:
-    """The number of a TCP port."""
-    return _checked(int, text, lambda number: 1 <= number <= LAST_PORT, "a port, 1 to 65535")
+    """The number of a TCP port, or 0 for any that is free."""
+    return _checked(int, text, lambda number: 0 <= number <= LAST_PORT, "a port, 0 to 65535")
 
 
 def positive(text: str) -> float:

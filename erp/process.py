@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from threading import Event
+from threading import Event, Timer
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -62,11 +62,20 @@ def add_endless_flags(parser: argparse.ArgumentParser) -> None:
 class Stop:
     """The wish to end: the first SIGINT or SIGTERM asks, the second forces.
 
-    `max_messages` and `idle_timeout` (seconds) end an endless script without a signal.
+    `max_messages` and `idle_timeout` (seconds) end an endless script without a signal. `grace`
+    seconds after the first signal the process ends whatever it does, which is for stages that lose
+    nothing by it: a call to a server that is away may take longer than a supervisor waits.
     """
 
-    def __init__(self, max_messages: int | None = None, idle_timeout: float | None = None) -> None:
+    def __init__(
+        self,
+        max_messages: int | None = None,
+        idle_timeout: float | None = None,
+        grace: float | None = None,
+    ) -> None:
         self._event = Event()
+        self._grace = grace
+        self._requested_at: float | None = None
         self._max_messages = max_messages
         self._idle_timeout = idle_timeout
         self._messages = 0
@@ -78,7 +87,12 @@ class Stop:
         if self._event.is_set():
             os._exit(128 + signum)
         log.info("stopping after the batch in hand; once more to force")
+        self._requested_at = time.monotonic()
         self._event.set()
+        if self._grace is not None:
+            last_resort = Timer(self._grace, _leave)
+            last_resort.daemon = True
+            last_resort.start()
 
     def count(self, messages: int) -> None:
         """Say that so many messages came just now."""
@@ -101,6 +115,11 @@ class Stop:
         return self._event.is_set()
 
     @property
+    def requested_for(self) -> float:
+        """Seconds since the first signal, 0 before it."""
+        return 0.0 if self._requested_at is None else time.monotonic() - self._requested_at
+
+    @property
     def due(self) -> bool:
         """True once a signal came, enough messages came, or none came for too long."""
         if self.requested or self.remaining == 0:
@@ -111,6 +130,12 @@ class Stop:
     def wait(self, seconds: float) -> bool:
         """Sleep unless a signal comes; True if one came."""
         return self._event.wait(seconds)
+
+
+def _leave() -> None:
+    log.warning("a server that is away takes too long: what is in hand is done at the next start")
+    logging.shutdown()
+    os._exit(DONE)
 
 
 def start_logging(script: str, level: str, settings: Mapping[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """What every test may ask for: one real Kafka and MongoDB, settings of its own, scripts to run."""
 
-import json
-import os
+import resource
 import signal
 import subprocess
 import sys
@@ -14,15 +13,13 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
-from pydantic import SecretStr
 from pymongo import MongoClient
 from pymongo.database import Database
 
 from config import Settings
 from local_stack.stack import Stack, free_ports
-
-ROOT = Path(__file__).resolve().parent.parent
-PATIENCE_SECONDS = 60  # bound on everything a test waits for
+from tests.environments import ROOT, environment
+from tests.waiting import PATIENCE
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -63,7 +60,7 @@ def settings(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     admin = AdminClient(made.kafka)
     topics = [name for name in admin.list_topics().topics if name.startswith(made.topic_prefix)]
     for deleted in admin.delete_topics(topics).values() if topics else ():
-        deleted.result(PATIENCE_SECONDS)
+        deleted.result(PATIENCE)
 
 
 @pytest.fixture
@@ -71,6 +68,22 @@ def database(settings: Settings) -> Iterator[Database]:
     """The test's own MongoDB database."""
     with MongoClient(settings.mongo_uri.get_secret_value(), tz_aware=True) as client:
         yield client[settings.mongo_database]
+
+
+@pytest.fixture
+def limited_files():
+    """No file grows over so many bytes, in scripts started within too: a full disk for any user."""
+
+    @contextmanager
+    def limited(size: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
 
 
 @dataclass
@@ -89,7 +102,7 @@ class Background:
     def stderr(self) -> str:
         return self.stderr_file.read_text()
 
-    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
+    def wait(self, seconds: float = PATIENCE) -> int:
         """The exit code, once it ends by itself."""
         return self.process.wait(seconds)
 
@@ -113,13 +126,11 @@ class ScriptRunner:
         self.started: list[Background] = []
 
     def environment(self, **changed: object) -> dict[str, str]:
-        """The environment of a script: every setting, so that no `.env` is in force."""
-        inherited = {k: v for k, v in os.environ.items() if k.lower() not in Settings.model_fields}
-        values = {name.upper(): value for name, value in self.settings if value is not None}
-        return inherited | {name: _text(value) for name, value in (values | changed).items()}
+        """The environment of a script under these settings, some of them changed."""
+        return environment(self.settings, **changed)
 
     def __call__(
-        self, script: str, *arguments: object, seconds: float = PATIENCE_SECONDS, **changed: object
+        self, script: str, *arguments: object, seconds: float = PATIENCE, **changed: object
     ) -> subprocess.CompletedProcess[str]:
         """Run to the end; settings may be changed by name: `run_script("x.py", TOP_N=3)`."""
         return subprocess.run(
@@ -175,7 +186,7 @@ def read_topic(settings: Settings):
     def read(name: str) -> list[Message]:
         topic = settings.topic_prefix + name
         with _consumer(settings) as consumer:
-            partitions = consumer.list_topics(topic, timeout=PATIENCE_SECONDS).topics[topic]
+            partitions = consumer.list_topics(topic, timeout=PATIENCE).topics[topic]
             ends = {}
             for partition in partitions.partitions:
                 low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition))
@@ -212,9 +223,3 @@ def _consumer(settings: Settings) -> Iterator[Consumer]:
 
 def _command(script: str, arguments: tuple[object, ...]) -> list[str]:
     return [sys.executable, str(ROOT / script), *map(str, arguments)]
-
-
-def _text(value: object) -> str:
-    if isinstance(value, tuple):
-        return json.dumps(value)
-    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)

@@ -10,7 +10,8 @@ import pytest
 
 from config import Settings
 from erp import contract
-from tests.conftest import PATIENCE_SECONDS, ROOT
+from tests.environments import ROOT
+from tests.waiting import PATIENCE
 
 BOTH = ("README.md", "README.es.md")
 DOCUMENTS = [
@@ -223,7 +224,7 @@ def test_the_commands_of_the_readme_work_in_their_order(run_script, settings, da
 
 def wait_for(true):
     """Look until it is, or fail."""
-    until = time.monotonic() + PATIENCE_SECONDS
+    until = time.monotonic() + PATIENCE
     while not true():
         assert time.monotonic() < until
         time.sleep(0.2)

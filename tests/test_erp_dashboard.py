@@ -3,25 +3,21 @@
 import signal
 import time
 import urllib.request
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from config import Settings
 from local_stack.stack import free_ports
-
-SCRIPT = Path(__file__).resolve().parent.parent / "erp_dashboard.py"
+from tests import apps
 
 
 @pytest.fixture
-def app(run_script: Any, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+def app(run_script: Any) -> Iterator[AppTest]:
     """The page under the test's settings, without a browser."""
-    for name, value in run_script.environment().items():
-        if name.lower() in Settings.model_fields:
-            monkeypatch.setenv(name, value)
-    return AppTest.from_file(str(SCRIPT), default_timeout=30)
+    with apps.opened("erp_dashboard.py", run_script.environment()) as opened:
+        yield opened
 
 
 def test_help_is_the_docstring(run_script: Any) -> None:

@@ -2,29 +2,21 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
 from pymongo.database import Database
 from streamlit.testing.v1 import AppTest
 
-from config import Settings
 from local_stack.stack import free_ports
-
-SCRIPT = Path(__file__).resolve().parent.parent / "erp_dashboard_dinamico.py"
+from tests import apps
 
 
 @pytest.fixture
-def app(run_script: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
+def app(run_script: Any) -> Iterator[AppTest]:
     """The page under the test's settings, without a browser."""
-    for name, value in run_script.environment().items():
-        if name.lower() in Settings.model_fields:
-            monkeypatch.setenv(name, value)
-    yield AppTest.from_file(str(SCRIPT), default_timeout=30)
-    st.cache_data.clear()
-    st.cache_resource.clear()
+    with apps.opened("erp_dashboard_dinamico.py", run_script.environment()) as opened:
+        yield opened
 
 
 def sell(database: Database, number: int, moment: datetime, **fields: Any) -> None:
@@ -64,7 +56,7 @@ def test_today_is_the_day_of_the_newest_sale_in_the_business_time_zone(
     sell(database, 1, datetime(2017, 7, 1, 21, 30, tzinfo=UTC))
     sell(database, 2, datetime(2017, 7, 1, 22, 30, tzinfo=UTC))
     sell(database, 3, datetime(2017, 7, 2, 21, 30, tzinfo=UTC))
-    app.run()
+    app.run().run()  # the key figures, then everything
     assert not app.exception
     assert ("2", "20,00 €") == (figures(app)["Tickets"], figures(app)["Ventas del día"])
 
@@ -72,7 +64,7 @@ def test_today_is_the_day_of_the_newest_sale_in_the_business_time_zone(
 def test_a_sale_of_just_now_is_no_replay(app: AppTest, database: Database) -> None:
     """The clock of the data is then the one on the wall."""
     sell(database, 1, datetime.now(UTC) - timedelta(seconds=5))
-    app.run()
+    app.run().run()  # the key figures, then everything
     assert not any("reloj de los datos" in each.value for each in app.markdown)
     assert any("llegó hace" in each.value for each in app.caption)
 
@@ -84,7 +76,7 @@ def test_currency_and_language_are_settings(
     monkeypatch.setenv("CURRENCY", "USD")
     monkeypatch.setenv("PAGE_LANGUAGE", "en")
     sell(database, 1, datetime(2017, 7, 1, 12, tzinfo=UTC), total_amount=1234.5)
-    app.run()
+    app.run().run()  # the key figures, then everything
     assert "$1,234.50" == figures(app)["Sales of the day"]
 
 
@@ -113,7 +105,7 @@ def test_an_address_that_was_tampered_with_breaks_nothing(
     sell(database, 1, datetime(2017, 7, 1, 12, tzinfo=UTC))
     for name, value in address.items():
         app.query_params[name] = value
-    app.run()
+    app.run().run()  # the key figures, then everything
     assert not app.exception
     assert not app.error
     assert "Tickets" in figures(app)
@@ -124,7 +116,7 @@ def test_fields_that_are_missing_break_nothing(app: AppTest, database: Database)
     moment = datetime(2017, 7, 1, 12, tzinfo=UTC)
     database.sales.insert_one({"_id": "1", "sale_id": "1", "sale_datetime": moment})
     app.query_params["sale"] = "1"
-    app.run()
+    app.run().run()  # the key figures, then everything
     assert not app.exception
     assert not app.error
     assert ("1", "0,00 €") == (figures(app)["Tickets"], figures(app)["Ventas del día"])

@@ -4,16 +4,18 @@ import contextlib
 import gzip
 import json
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
-from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-import erp_simulator_producer as producer
 from erp import kafka
+from tests.conftest import ROOT
 
 MANY = 300_000
 SCRIPT = "erp_simulator_producer.py"
@@ -227,16 +229,6 @@ def test_live_sends_by_time_each_header_before_its_lines(produce, read_topic):
     assert sales[1].timestamp()[1] > lines[1].timestamp()[1]
 
 
-def test_the_pace_of_live_mode():
-    """--speed by the time that passed in the shop, --rate by the number of the sale."""
-    flags = producer.flags().parse_args
-    hour = timedelta(hours=1)
-    assert 60.0 == producer.pause(flags(["--speed", "60"]), 7, hour)
-    assert 3.5 == producer.pause(flags(["--rate", "2"]), 7, hour)
-    assert 0.0 == producer.pause(flags(["--rate", "0"]), 7, hour)
-    assert 0.7 == pytest.approx(producer.pause(flags([]), 7, hour))
-
-
 @pytest.mark.usefixtures("shop")
 def test_history_and_live_share_the_sales_between_them(produce, read_topic):
     """--until and --since at the same moment send everything once."""
@@ -349,6 +341,59 @@ def test_refused_rows_are_counted_once_over_a_resume(settings, run_script, produ
     assert (MANY, {"not_a_number": MANY // 100}) == (result["read"], result["rejected"])
     refused = (settings.csv_dir / "rejects.csv").read_text().splitlines()[1:]
     assert [str(n + 2) for n in bad] == [row.split(",")[1] for row in refused]
+
+
+def test_a_full_disk_ends_the_run_and_resume_goes_on(settings, produce, read_topic, limited_files):
+    """No room for the refused rows: one line says so, and once there is, each row is there once."""
+    lines = [f"{n},{'x' if n % 20 == 0 else n},{'y' * 90}" for n in range(MANY // 3)]
+    write(settings.csv_dir, "products.csv", ["product_id,unit_price,name", *lines])
+    with limited_files(64 * 1024):
+        message = produce("--tables", "products", code=1)
+    assert "error: cannot write refused rows to" in message.splitlines()[-1]
+    sent = len(read_topic("products"))
+    assert sent < len(lines)
+    result = produce("--resume", "--tables", "products")["tables"]["products"]
+    assert {"not_a_number": len(lines) // 20} == result["rejected"]
+    refused = (settings.csv_dir / "rejects.csv").read_text().splitlines()[1:]
+    assert [str(n + 2) for n in range(0, len(lines), 20)] == [r.split(",")[1] for r in refused]
+    keys = [message.key() for message in read_topic("products")]
+    assert result["sent"] == len(keys) == len(set(keys)) == len(lines) * 19 // 20
+
+
+@pytest.mark.usefixtures("shop", "many_products")
+def test_no_room_for_temporary_files_or_for_the_result_is_one_clear_line(run_script, limited_files):
+    """The line says what to do; rows that were confirmed stay so."""
+    with limited_files(4 * 1024):
+        full = run_script(SCRIPT, "--tables", "products")
+    assert 1 == full.returncode
+    assert "error: no room for temporary files" in full.stderr.splitlines()[-1]
+    with Path("/dev/full").open("wb") as nowhere:
+        unread = subprocess.run(
+            [sys.executable, str(ROOT / SCRIPT), "--tables", "customers"],
+            env=run_script.environment(),
+            stdout=nowhere,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert 1 == unread.returncode
+    assert "error: cannot print the result" in unread.stderr.splitlines()[-1]
+    assert "0 messages are undelivered" in unread.stderr.splitlines()[-1]
+
+
+def test_a_second_producer_leaves_the_first_alone(
+    many_products, run_script, produce, read_topic, wait_for_rows
+):
+    """Anew or with --resume it ends with one line; what the first sends comes once."""
+    running = run_script.start(SCRIPT, "--json", "--tables", "products")
+    wait_for_rows("products")
+    running.process.send_signal(signal.SIGSTOP)
+    for flags in ([], ["--resume"]):
+        message = produce("--tables", "products", *flags, code=1)
+        assert "another producer is at work" in message.splitlines()[-1]
+    running.process.send_signal(signal.SIGCONT)
+    assert 0 == running.wait()
+    assert len(many_products) == len(read_topic("products"))
 
 
 @pytest.mark.usefixtures("shop")

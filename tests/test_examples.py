@@ -9,8 +9,9 @@ import pytest
 from confluent_kafka import Producer
 
 from erp import kafka
-from tests.conftest import PATIENCE_SECONDS, ROOT
+from tests.environments import ROOT
 from tests.recommendation_samples import message, recommendation
+from tests.waiting import PATIENCE
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 MEALS = [["bread", "butter", "jam"], ["tea", "milk", "sugar"], ["pasta", "tomato", "basil"]]
@@ -75,7 +76,7 @@ def test_reading_recommendations_from_another_program(settings, run_script):
     reading = run_script.start(
         "examples/read_recommendations.py", "--from-beginning", GROUP=settings.topic_prefix
     )
-    until = time.monotonic() + PATIENCE_SECONDS
+    until = time.monotonic() + PATIENCE
     while len(reading.stdout.splitlines()) < 2 and time.monotonic() < until:
         time.sleep(0.1)
     first, second = reading.stdout.splitlines()

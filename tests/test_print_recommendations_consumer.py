@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,21 +16,16 @@ from erp.kafka import Outbox, ensure_topics
 from erp.processor.catch_up import recompute
 from erp.processor.performance import Acceptance
 from local_stack.stack import free_ports
+from tests import apps
 from tests.processor_shop import Shop
 from tests.recommendation_samples import START, document, message, recommendation
 
-SCRIPT = Path(__file__).resolve().parent.parent / "print_recommendations_consumer.py"
-
 
 @pytest.fixture
-def app(run_script: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
+def app(run_script: Any) -> Iterator[AppTest]:
     """The page under the test's settings, without a browser."""
-    for name, value in run_script.environment().items():
-        if name.lower() in Settings.model_fields:
-            monkeypatch.setenv(name, value)
-    yield AppTest.from_file(str(SCRIPT), default_timeout=30)
-    st.cache_data.clear()
-    st.cache_resource.clear()
+    with apps.opened("print_recommendations_consumer.py", run_script.environment()) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -1,12 +1,17 @@
 """The recommendation service against a real Kafka and a wire MongoDB, as its own process."""
 
 import json
+import re
+import signal
 import time
+import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 
 from erp import kafka, recommender
 from erp.contract import (
@@ -25,17 +30,18 @@ from erp.contract import (
 SCRIPT = "reco_service_stream.py"
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 PATIENCE = 60  # s
+GRACE = 10  # s that a supervisor waits after SIGTERM
 TOP_N = 5
 
 
 class Shop:
     """A shop of thirty products with some history, and what it hands to the service."""
 
-    def __init__(self, settings, database, scripts):
+    def __init__(self, settings, database, scripts, partitions=3):
         self.settings, self.database, self.scripts = settings, database, scripts
         self.prefix = settings.topic_prefix
         topics = [self.prefix + name for name in (SALES.name, RECOMMENDATIONS, DEAD_LETTER)]
-        kafka.ensure_topics(settings.kafka, topics, 3, 1)
+        kafka.ensure_topics(settings.kafka, topics, partitions, 1)
         self.outbox = kafka.Outbox(settings.kafka)
         database[PRODUCTS.name].insert_many(
             [
@@ -84,6 +90,41 @@ class Shop:
             time.sleep(0.05)
         return answers
 
+    def wait_for_log(self, service, words):
+        """Wait until a service has said something; asks no server, which may be away."""
+        until = time.monotonic() + PATIENCE
+        while words not in service.stderr:
+            assert time.monotonic() < until, service.stderr[-3000:]
+            time.sleep(0.05)
+
+    def committed(self):
+        """What the service's group committed, partition to offset; 0 where nothing was."""
+        with self._reader() as reader:
+            found = reader.committed(self._partitions(reader), timeout=PATIENCE)
+        return {each.partition: max(0, each.offset) for each in found}
+
+    def ends(self):
+        """The end of each partition of the sales."""
+        with self._reader() as reader:
+            return {
+                each.partition: reader.get_watermark_offsets(each, timeout=PATIENCE)[1]
+                for each in self._partitions(reader)
+            }
+
+    @contextmanager
+    def _reader(self):
+        group = {"group.id": f"{self.settings.consumer_group_prefix}recommender"}
+        reader = Consumer(self.settings.kafka | group)
+        try:
+            yield reader
+        finally:
+            reader.close()
+
+    def _partitions(self, reader):
+        topic = self.prefix + SALES.name
+        known = reader.list_topics(topic, timeout=PATIENCE).topics[topic].partitions
+        return [TopicPartition(topic, number) for number in known]
+
     def wait_for_sales(self, *sale_ids):
         """Wait until these sales have an answer; the answers."""
         return self.wait_for(lambda answers: set(sale_ids) <= answers.keys())
@@ -93,6 +134,33 @@ class Shop:
 def shop(settings, database, run_script):
     """A shop whose topics, collections and groups no other test has."""
     return Shop(settings, database, run_script)
+
+
+@pytest.fixture
+def wide_shop(settings, database, run_script):
+    """A shop whose topics have six partitions."""
+    return Shop(settings, database, run_script, partitions=6)
+
+
+@pytest.fixture
+def page():
+    """Ask a service for a page, once it said where its metrics are: status and text."""
+
+    def ask(service, name):
+        address = service.stderr.split("metrics at ")[1].split("/metrics")[0]
+        try:
+            with urllib.request.urlopen(f"{address}/{name}", timeout=5) as answer:  # noqa: S310  loopback
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as refusal:
+            return refusal.code, refusal.read().decode()
+
+    return ask
+
+
+def owned(service):
+    """The partitions that a service said it has."""
+    told = re.findall(r"partitions .*, now \[(.*)\]", service.stderr)
+    return {int(number) for number in told[-1].split(", ") if number} if told else set()
 
 
 def products(answer):
@@ -371,6 +439,59 @@ def test_copies_share_and_take_over(shop, run_script):
     assert 0 == copies[1].stop()
 
 
+def test_two_and_three_copies_share_the_work(wide_shop, run_script, read_topic, page):
+    """Of six partitions each copy has its part, also when one joins: each sale is answered once."""
+    shop, copies, count = wide_shop, [], 900
+
+    def answered(copy):
+        found = re.search(r'erp_reco_answers_total{kind="first"} (\d+)', page(copy, "metrics")[1])
+        return int(found[1]) if found else 0
+
+    for number in (2, 3):
+        copies += [
+            run_script.start(SCRIPT, "--metrics-port", 0) for _ in range(number - len(copies))
+        ]
+        shop.wait_for(lambda _: {6 // number} == {len(owned(copy)) for copy in copies})  # noqa: B023
+        before = [answered(copy) for copy in copies]
+        ids = [f"{number}-{n}" for n in range(count)]
+        for sale_id in ids:
+            shop.store(sale_id, ["p1"])
+        sales = [Sale(sale_id, NOON, items_count=1) for sale_id in ids]
+        shop.send([(sale.sale_id, msgspec.json.encode(sale)) for sale in sales])
+        shop.wait_for_sales(*ids)
+        shop.wait_for(lambda _: sum(map(answered, copies)) == sum(before) + count)  # noqa: B023
+        shares = [answered(copy) - had for copy, had in zip(copies, before, strict=True)]
+        assert all(abs(share - count / number) <= 0.2 * count / number for share in shares), shares
+    assert [0, 0, 0] == [copy.stop() for copy in copies]
+    messages = read_topic(RECOMMENDATIONS)
+    assert (2 * count, 2 * count) == (len(shop.answers()), len(latest(messages)))
+    assert 2 * count == len(messages)
+
+
+def test_named_copy_that_restarts_moves_no_partition(wide_shop, run_script):
+    """With CONSUMER_INSTANCE a rolling restart is not noticed by the others, and loses nothing."""
+    shop = wide_shop
+    copies = {
+        name: run_script.start(SCRIPT, CONSUMER_INSTANCE=name) for name in ("one", "two", "three")
+    }
+    shop.wait_for(lambda _: {2} == {len(owned(copy)) for copy in copies.values()})
+    before = {name: owned(copy) for name, copy in copies.items()}
+    for name in ("one", "two", "three"):
+        others = [copy for other, copy in copies.items() if other != name]
+        told = [copy.stderr.count(", now [") for copy in others]
+        assert 0 == copies[name].stop()
+        ids = [f"{name}-{n}" for n in range(60)]
+        for sale_id in ids:
+            shop.store(sale_id, ["p1"])
+            shop.sell(sale_id, 1)
+        copies[name] = run_script.start(SCRIPT, CONSUMER_INSTANCE=name)
+        shop.wait_for_sales(*ids)
+        assert before[name] == owned(copies[name])
+        assert told == [copy.stderr.count(", now [") for copy in others]
+    assert 180 == len(shop.answers())
+    assert [0, 0, 0] == [copy.stop() for copy in copies.values()]
+
+
 def test_full_waiting_room_stops_reading_and_forgets_nobody(shop, run_script):
     """With room for three, ten sales without lines and one with them are all answered."""
     for n in range(10):
@@ -421,6 +542,40 @@ def test_frozen_kafka_costs_time_only(shop, run_script, stack, read_topic):
         time.sleep(0.2)
     assert {"s", "held"} == latest(read_topic(RECOMMENDATIONS)).keys()
     assert 0 == service.stop()
+
+
+@pytest.mark.parametrize("noticed", [True, False], ids=["noticed", "not noticed yet"])
+@pytest.mark.parametrize("server", ["kafka", "mongo"])
+def test_sigterm_ends_in_time_while_a_server_is_away(shop, run_script, stack, server, noticed):
+    """Asked to end while Kafka or MongoDB is frozen it ends, and the next one goes on as ever."""
+    service = run_script.start(SCRIPT)
+    for sale_id in ("done", "cut", "waits"):
+        shop.sell(sale_id, 1)
+    shop.store("done", ["p1"])
+    shop.wait_for_sales("done")
+    shop.wait_for(lambda _: {1} == set(shop.committed().values()) - {0})
+    away = getattr(stack, server)
+    if server == "kafka":
+        away.freeze()
+        shop.store("cut", ["p2"])
+        problem = "Kafka does not confirm"
+    else:
+        shop.store("cut", ["p2"])
+        away.freeze()
+        problem = "MongoDB is away"
+    try:
+        if noticed:
+            shop.wait_for_log(service, problem)
+        service.process.send_signal(signal.SIGTERM)
+        assert 0 == service.wait(GRACE)
+    finally:
+        away.thaw()
+    shop.store("waits", ["p3"])
+    again = run_script.start(SCRIPT)
+    answers = shop.wait_for_sales("done", "cut", "waits")
+    assert all(answer["complete"] for answer in answers.values())
+    assert 0 == again.stop()
+    assert shop.committed() == shop.ends()
 
 
 def test_catalogue_change_is_followed(shop, run_script):
@@ -534,25 +689,43 @@ def test_new_only_answers_what_comes_from_now_on(shop, run_script):
     assert 0 == again.stop()
 
 
-def test_metrics_and_health(shop, run_script):
+def test_metrics_and_health(shop, run_script, page):
     """The metrics count what was done; the service says that it is alive and ready."""
     service = run_script.start(SCRIPT, "--metrics-port", 0)
     shop.store("s", ["p1"])
     shop.sell("s", 1)
     shop.wait_for_sales("s")
-    address = service.stderr.split("metrics at ")[1].split("/metrics")[0]
-
-    def page(name):
-        with urllib.request.urlopen(f"{address}/{name}", timeout=5) as answer:  # noqa: S310  loopback
-            return answer.read().decode()
-
-    assert "ok\n" == page("healthz")
-    assert "ok\n" == page("readyz")
+    assert (200, "ok\n") == page(service, "healthz")
+    assert (200, "ok\n") == page(service, "readyz")
     until = time.monotonic() + PATIENCE  # the answer is counted once Kafka confirmed it too
     given = 'erp_reco_recommendations_total{source="category"} 5.0'
-    while given not in (counted := page("metrics").splitlines()):
+    while given not in (counted := page(service, "metrics")[1].splitlines()):
         assert time.monotonic() < until, counted
         time.sleep(0.05)
     assert "erp_reco_sales_total 1.0" in counted
     assert "erp_reco_latency_seconds_count 1.0" in counted
+    assert 0 == service.stop()
+
+
+def test_readyz_notices_a_server_that_is_away(shop, run_script, stack, page):
+    """Also with nothing to do it is not ready while Kafka or MongoDB is away, then ready again."""
+    service = run_script.start(SCRIPT, "--metrics-port", 0)
+    shop.wait_for_log(service, "came, now")
+
+    def wait_for(expected):
+        until = time.monotonic() + PATIENCE
+        while expected != (found := page(service, "readyz")):
+            assert time.monotonic() < until, found
+            time.sleep(0.05)
+
+    for name in ("kafka", "mongo"):
+        wait_for((200, "ok\n"))
+        server = getattr(stack, name)
+        server.freeze()
+        try:
+            wait_for((503, f"{name}: does not answer\n"))
+        finally:
+            server.thaw()
+    wait_for((200, "ok\n"))
+    assert (200, "ok\n") == page(service, "healthz")
     assert 0 == service.stop()

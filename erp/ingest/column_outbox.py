@@ -4,7 +4,8 @@ confluent-kafka's produce_batch() wants a dict for each message and keeps every 
 Python waiting while it reads them; that is most of what sending a line costs. The library below it,
 librdkafka, takes an array that says where each key and value lies, so that a column goes out as it
 is. It is called here through ctypes, by its public C API, from the very library that
-confluent-kafka has loaded: https://docs.confluent.io/platform/current/clients/librdkafka/html/rdkafka_8h.html
+confluent-kafka has loaded; where that hides its functions, as builds for other systems may, the
+dicts have to do. The API: https://docs.confluent.io/platform/current/clients/librdkafka/html/rdkafka_8h.html
 """
 
 import ctypes
@@ -12,11 +13,12 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import confluent_kafka
 import confluent_kafka.cimpl
 import numpy as np
 import polars as pl
 
-from erp.kafka import PRODUCER_OPTIONS, Options, Sender
+from erp.kafka import PRODUCER_OPTIONS, Options, Outbox, Sender
 from erp.process import Failure
 
 log = logging.getLogger("erp.kafka")
@@ -54,10 +56,15 @@ _ON_ERROR = ctypes.CFUNCTYPE(
 
 
 def _library() -> ctypes.CDLL:
-    """librdkafka's functions, with the types of what they take and give."""
+    """librdkafka's functions, with the types of what they take and give.
+
+    Raises OSError or AttributeError where they cannot be reached.
+    """
     pointer, number, text = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
     size = ctypes.c_size_t
     library = ctypes.CDLL(confluent_kafka.cimpl.__file__)  # and what it is linked with
+    if library.rd_kafka_version() != confluent_kafka.libversion()[1]:
+        raise OSError("another librdkafka is in the way")
     for name, gives, *takes in (
         ("rd_kafka_conf_new", pointer),
         ("rd_kafka_conf_set", number, pointer, text, text, text, size),
@@ -78,6 +85,31 @@ def _library() -> ctypes.CDLL:
     return library
 
 
+def column_outbox(options: Options, **tuning: Any) -> "Columns":
+    """The fastest sender of columns that this build of confluent-kafka allows."""
+    try:
+        library = _library()
+    except (OSError, AttributeError) as error:
+        log.info("librdkafka cannot be called by itself (%s): messages go one by one", error)
+        return RowOutbox(options, **tuning)
+    return ColumnOutbox(library, options, **tuning)
+
+
+class RowOutbox(Outbox):
+    """Sends columns of messages as the dicts that confluent-kafka asks for."""
+
+    def send_columns(
+        self,
+        topic: str,
+        keys: pl.Series,
+        values: pl.Series,
+        give_up: Callable[[], bool] = lambda: False,
+    ) -> int:
+        """As `ColumnOutbox.send_columns`."""
+        messages = pl.DataFrame({"key": keys, "value": values})
+        return self.send(topic, messages.to_dicts(), give_up)
+
+
 class ColumnOutbox(Sender):
     """Sends columns of messages and keeps account of their delivery, as `kafka.Outbox` does.
 
@@ -88,13 +120,14 @@ class ColumnOutbox(Sender):
 
     def __init__(
         self,
+        library: ctypes.CDLL,
         options: Options,
         max_messages: int = 200_000,
         max_bytes: int = 64 * 1024 * 1024,
         **tuning: Any,
     ) -> None:
         super().__init__(max_messages, max_bytes)
-        self._library = _library()
+        self._library = library
         self._callbacks = (_ON_DELIVERY(self._on_delivery), _ON_ERROR(self._on_error))
         self._client = self._connected({**PRODUCER_OPTIONS, **tuning, **options})
         self._topics: dict[str, int] = {}
@@ -125,7 +158,7 @@ class ColumnOutbox(Sender):
     def _poll(self, seconds: float) -> None:
         self._library.rd_kafka_poll(self._client, round(seconds * 1000))
 
-    def send(
+    def send_columns(
         self,
         topic: str,
         keys: pl.Series,
@@ -181,6 +214,9 @@ class ColumnOutbox(Sender):
 
     def _reason(self, code: int) -> str:
         return self._library.rd_kafka_err2str(code).decode()
+
+
+Columns = ColumnOutbox | RowOutbox
 
 
 def _places(texts: pl.Series) -> tuple[np.ndarray, np.ndarray, Any]:

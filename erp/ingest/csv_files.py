@@ -7,17 +7,20 @@ import hashlib
 import io
 import logging
 import re
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
 from erp.contract import TABLES, Table
-from erp.process import Failure
+from erp.process import Failure, UsageError
 
 log = logging.getLogger("erp.csv")
 
 SEPARATORS = ",;\t|"
+HEAD = 64 * 1024  # characters in which the header must end
+DAMAGED = (EOFError, OSError, zlib.error)  # what reading a file may raise, packed or not
 UTF8 = "utf-8"
 
 # sales.csv, sales-2024-01.csv, sales_2024.csv.gz: sales_items first, for sales_ is its beginning
@@ -59,12 +62,22 @@ class CsvFile:
 
     def digest(self) -> str:
         """The fingerprint of the content: two files with the same one are the same export."""
-        with self.path.open("rb") as file:
+        with _opened(self.path) as file:
             return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
 
 
-class HeaderError(Failure):
-    """A file whose header does not hold what its table needs."""
+class UnusableFileError(Failure):
+    """A file that cannot be read, or whose header does not hold what its table needs.
+
+    Attributes
+    ----------
+    reason : str
+        What is wrong with it, in a word that can be counted.
+    """
+
+    def __init__(self, text: str, reason: str = "unusable_header") -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 def find(folder: Path, tables: Iterable[Table] = TABLES) -> dict[Table, list[Path]]:
@@ -95,12 +108,11 @@ def describe(path: Path, table: Table, encoding: str | None = None) -> CsvFile |
     """How the file is written, from its first bytes; None when it is empty.
 
     Without `encoding` it is UTF-8, unless a byte order mark says otherwise. The separator is the
-    one under which the header holds most of the table's columns. Raises HeaderError.
+    one under which the header holds most of the table's columns. Raises
+    UnusableFileError; UsageError when no encoding has that name.
     """
     encoding = encoding or _encoding(path)
-    with open_bytes(path) as raw:
-        text = io.TextIOWrapper(raw, encoding, errors="replace", newline="")
-        head = text.read(64 * 1024)
+    head = _head(path, encoding)
     if not head.strip("\ufeff \r\n"):
         log.warning("%s is empty", path)
         return None
@@ -108,28 +120,50 @@ def describe(path: Path, table: Table, encoding: str | None = None) -> CsvFile |
     separator, columns, lines = max(
         readings, key=lambda reading: len(set(reading[1]) & set(table.columns))
     )
-    _check_header(path, table, columns)
+    _check_header(path, table, columns, encoding)
     bare_returns = "\r" in head and "\n" not in head
     file = CsvFile(path, table, encoding, separator, columns, lines, bare_returns)
     if file.extra_columns:
-        log.warning("%s: columns ignored: %s", path, ", ".join(file.extra_columns)[:300])
+        log.warning("%s: columns ignored: %s", path, _legible(file.extra_columns))
     return file
 
 
 def open_bytes(path: Path) -> IO[bytes]:
-    """The bytes of a file, unpacked when it is gzip."""
-    with path.open("rb") as file:
+    """The bytes of a file, unpacked when it is gzip; raises UnusableFileError."""
+    with _opened(path) as file:
         packed = file.read(2) == b"\x1f\x8b"
-    return cast(IO[bytes], gzip.open(path)) if packed else path.open("rb")
+    return cast(IO[bytes], gzip.open(path)) if packed else _opened(path)
+
+
+def _opened(path: Path) -> io.BufferedReader:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> UnusableFileError:
+    return UnusableFileError(f"cannot read {path}: {error}", "unreadable_file")
 
 
 def _encoding(path: Path) -> str:
     try:
         with open_bytes(path) as raw:
             head = raw.read(4)
-    except (OSError, EOFError) as error:
-        raise Failure(f"cannot read {path}: {error}") from None
+    except DAMAGED as error:
+        raise _unreadable(path, error) from None
     return next((name for mark, name in _MARKS.items() if head.startswith(mark)), UTF8)
+
+
+def _head(path: Path, encoding: str) -> str:
+    """The beginning of the text, as far as it can be read."""
+    with open_bytes(path) as raw:
+        try:
+            return io.TextIOWrapper(raw, encoding, errors="replace", newline="").read(HEAD)
+        except LookupError:
+            raise UsageError(f"--encoding {encoding}: no such encoding") from None
+        except DAMAGED as error:
+            raise _unreadable(path, error) from None
 
 
 def _header(head: str, separator: str) -> tuple[tuple[str, ...], int]:
@@ -141,11 +175,18 @@ def _header(head: str, separator: str) -> tuple[tuple[str, ...], int]:
     return tuple(name.strip().strip("\ufeff").lower() for name in names), reader.line_num
 
 
-def _check_header(path: Path, table: Table, columns: tuple[str, ...]) -> None:
+def _check_header(path: Path, table: Table, columns: tuple[str, ...], encoding: str) -> None:
     known = [name for name in columns if name in table.columns]
     if missing := [name for name in table.required if name not in known]:
-        raise HeaderError(
-            f"{path} has no column {', '.join(missing)}; its header is {', '.join(columns)[:200]}"
+        raise UnusableFileError(
+            f"{path} has no column {', '.join(missing)}; its header is {_legible(columns)}"
+            f" (read as {encoding}: --encoding sets another)"
         )
     if twice := sorted({name for name in known if known.count(name) > 1}):
-        raise HeaderError(f"{path} has the column {', '.join(twice)} twice")
+        raise UnusableFileError(f"{path} has the column {', '.join(twice)} twice")
+
+
+def _legible(names: Iterable[str]) -> str:
+    """The beginning of the names, fit for one line of a terminal."""
+    text = ", ".join(names)[:200]
+    return "".join(each if each.isprintable() else "\ufffd" for each in text)

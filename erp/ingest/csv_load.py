@@ -12,7 +12,7 @@ from erp.hashes import Repeats, hashes
 from erp.ingest.csv_files import CsvFile
 from erp.ingest.csv_reader import LINE, Block, Fault, read_blocks, shown
 from erp.ingest.csv_survey import Survey
-from erp.ingest.rows import Checked, check, numbers
+from erp.ingest.rows import Checked, check, natural_keys, numbers
 from erp.ingest.tickets import Selection
 
 T = TypeVar("T")
@@ -62,7 +62,7 @@ def _drop_repeats(file: CsvFile, block: Block, checked: Checked, repeats: Repeat
     """Of rows with the same key only the first that keeps the contract stays."""
     key = file.table.natural_key
     good = block.frame.filter(pl.col(LINE).is_in(checked.rows[LINE].implode()))
-    later = pl.Series(repeats.later(hashes(good.select(key))))
+    later = pl.Series(repeats.later(hashes(natural_keys(file.table, good))))
     if later.any():
         for line, *values in good.filter(later).select(LINE, *key).iter_rows():
             checked.faults.append(

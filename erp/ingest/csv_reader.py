@@ -7,7 +7,6 @@ What cannot be read as a row becomes a Fault with its line, and the rows after i
 
 import csv
 import io
-import zlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ import numpy as np
 import polars as pl
 import polars.selectors as cs
 
-from erp.ingest.csv_files import UTF8, CsvFile, open_bytes
+from erp.ingest.csv_files import DAMAGED, UTF8, CsvFile, open_bytes
 
 BLOCK_BYTES = 1024 * 1024
 LARGEST_INTEGER = 2**53 - 1  # that no reader of JSON rounds
@@ -142,7 +141,7 @@ class _Lines:
     def _try(self, read: Callable[[int], bytes], size: int) -> bytes:
         try:
             return read(size)
-        except (EOFError, OSError, zlib.error) as error:
+        except DAMAGED as error:
             self.faults.append(Fault(self.number + 1, "", str(error)[:200], "damaged_file"))
             self._read = self._readline = lambda _size: b""
             return b""
@@ -186,8 +185,8 @@ def _parse_even(
         table = _split_even(text, file.separator, [pl.String()] * len(types), wanted)
     if table is None or table.height != lines:
         return None
-    numbers = pl.int_range(first_line, first_line + lines, eager=True)
-    return Block(_named(file, numbers, table, wanted))
+    on_lines = pl.int_range(first_line, first_line + lines, eager=True)
+    return Block(_named(file, on_lines, table, wanted))
 
 
 def _split_even(

@@ -6,7 +6,6 @@ the keys (8 bytes a row) wait on the disk, only the repeated ones stay.
 """
 
 import logging
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,7 +17,17 @@ import polars as pl
 from erp.hashes import Hashes, hashes
 from erp.ingest.csv_files import CsvFile
 from erp.ingest.csv_reader import Block, read_blocks
-from erp.ingest.rows import COMMA_ONLY, POINT_ONLY, DateOrder, Decimal, Forms, kinds, split_dates
+from erp.ingest.rows import (
+    COMMA_ONLY,
+    POINT_ONLY,
+    DateOrder,
+    Decimal,
+    Forms,
+    kinds,
+    natural_keys,
+    split_dates,
+)
+from erp.ingest.scratch import scratch
 
 log = logging.getLogger("erp.csv")
 
@@ -63,8 +72,8 @@ def survey(
     skipped = set(file.table.columns) - needed
     evidence = _Evidence()
     rows = 0
-    with tempfile.TemporaryDirectory(prefix="erp-survey-") as folder:
-        buckets = _Buckets(Path(folder))
+    with scratch("erp-survey-") as folder:
+        buckets = _Buckets(folder)
         for block in read_blocks(file, skipped, block_bytes=BLOCK_BYTES):
             rows += block.rows
             for name in numbers:
@@ -73,7 +82,7 @@ def survey(
             for name in dates:
                 if name in block.frame.columns:
                     evidence.see_dates(name, block.frame[name])
-            buckets.add(hashes(block.frame.select(file.table.natural_key)))
+            buckets.add(hashes(natural_keys(file.table, block.frame)))
             yield block
         repeated = buckets.repeated()
     orders = {name: date_order or evidence.date_order(name) for name in dates}

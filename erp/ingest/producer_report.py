@@ -1,5 +1,6 @@
 """What the producer says at its end: what became of each row, as a table or as JSON."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,26 @@ from rich.console import Console
 from rich.table import Table
 
 from erp.checkpoint import Counts
+from erp.process import Failure
 
 
 def show(
     counts: dict[str, Counts], undelivered: int, rejects: Path, seconds: float, as_json: bool
 ) -> None:
-    """Print the result on stdout."""
+    """Print the result on stdout; raises Failure when nobody takes it."""
+    try:
+        _print(counts, undelivered, rejects, seconds, as_json)
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again
+        raise Failure(
+            f"cannot print the result ({error.strerror}); {undelivered} messages are undelivered"
+        ) from None
+
+
+def _print(
+    counts: dict[str, Counts], undelivered: int, rejects: Path, seconds: float, as_json: bool
+) -> None:
     rejected = sum(sum(table.rejected.values()) for table in counts.values())
     if as_json:
         result: dict[str, Any] = {

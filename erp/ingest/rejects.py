@@ -1,53 +1,91 @@
 """The file of refused rows: which file, line, column and value, and why."""
 
+import contextlib
 import csv
+import fcntl
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
 from erp.ingest.csv_reader import Fault
-from erp.process import Failure
+from erp.process import Failure, UsageError
 
 COLUMNS = ("file", "line", "column", "value", "reason")
+_HEADER = ",".join(COLUMNS)
 
 
 class Rejects:
-    """Written as it grows; there is no file until a row is refused.
+    """Refused rows on the disk as they come; while one run writes them no other may.
 
-    With `keep` the first so many bytes of an earlier file stay, and writing goes on after them.
+    With `keep` the first so many bytes of an earlier run's file stay, and writing goes on after
+    them; else it begins anew. A file of anything else is left alone: UsageError.
     """
 
     def __init__(self, path: Path, keep: int = 0) -> None:
         self.path = path
-        self._file: IO[str] | None = None
-        if path.exists():
-            if keep:
-                os.truncate(path, keep)
-            else:
-                path.unlink()
+        try:
+            self._file = _opened(path)
+            self._regular = path.is_file()  # what /dev/null is not
+            if self._regular:
+                self._file.truncate(min(keep, self.size))
+        except OSError as error:
+            raise self._failure(error) from None
+
+    @property
+    def size(self) -> int:
+        """Bytes of what was written."""
+        return os.fstat(self._file.fileno()).st_size
 
     def add(self, name: str, faults: Iterable[Fault]) -> None:
-        """Write the faults of the file `name`."""
+        """Write the faults of the file `name`; raises Failure when there is no room for them."""
         rows = [(name, *fault) for fault in faults]
-        if rows:
-            csv.writer(self._opened()).writerows(rows)
+        if not rows:
+            return
+        writer = csv.writer(self._file)
+        try:
+            if self._regular and not self.size:
+                writer.writerow(COLUMNS)
+            writer.writerows(rows)
+            self._file.flush()
+        except OSError as error:
+            raise self._failure(error) from None
 
-    def _opened(self) -> IO[str]:
-        if self._file is None:
-            new = not self.path.exists()
-            try:
-                self._file = self.path.open("a", encoding="utf-8", newline="")
-            except OSError as error:
-                raise Failure(f"cannot write refused rows ({error}): set --rejects") from None
-            if new:
-                csv.writer(self._file).writerow(COLUMNS)
-        return self._file
+    def sync(self) -> None:
+        """Put on the disk what was written."""
+        try:
+            if self._regular:
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._failure(error) from None
 
-    def sync(self) -> int:
-        """Put on the disk what was written; the length of the file in bytes."""
-        if self._file is None:
-            return self.path.stat().st_size if self.path.exists() else 0
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        return self._file.tell()
+    def close(self) -> None:
+        """Let others write; a file without a row goes."""
+        if self._regular and not self.size:
+            self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what a full disk did not take was told
+            self._file.close()
+
+    def _failure(self, error: OSError) -> Failure:
+        return Failure(
+            f"cannot write refused rows to {self.path} ({error.strerror}): make room or set"
+            " --rejects; --resume goes on"
+        )
+
+
+def _opened(path: Path) -> IO[str]:
+    """The file, ours alone, at its end."""
+    file = path.open("a", encoding="utf-8", newline="")
+    if not path.is_file():
+        return file
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Failure(
+            f"another producer is at work and writes {path}: wait until it ends, or give this one"
+            " its own --rejects and --checkpoint"
+        ) from None
+    with path.open(encoding="utf-8", errors="replace") as before:
+        if before.readline(len(_HEADER) + 1).rstrip() not in ("", _HEADER):
+            raise UsageError(f"{path} holds something else than refused rows: set --rejects")
+    return file

@@ -145,6 +145,27 @@ def numbers(table: Table, forms: Forms) -> dict[str, pl.DataType]:
     }
 
 
+def natural_keys(table: Table, frame: pl.DataFrame) -> pl.DataFrame:
+    """The natural keys of rows as text, comparable: line 01, 1.0 and 1 of a sale are the same."""
+    return pl.DataFrame(
+        [
+            _same_integers(frame[name]) if kinds(table)[name] is int else frame[name]
+            for name in table.natural_key
+        ]
+    )
+
+
+def _same_integers(text: pl.Series) -> pl.Series:
+    """Whole numbers in one way of writing; what is none stays as it is."""
+    numbers = text.cast(pl.Int64, strict=False)
+    if numbers.null_count() == text.null_count() and str(text.min()) >= "1":  # no 01, no +1
+        return text
+    written = text.str.strip_chars().cast(pl.Float64, strict=False)
+    whole = written.cast(pl.Int64, strict=False)
+    plain = pl.select(pl.when(whole == written).then(whole.cast(pl.String))).to_series()
+    return plain.fill_null(text).alias(text.name)
+
+
 def _plain(hint: type) -> type:
     return next((part for part in get_args(hint) if part is not type(None)), hint)
 

@@ -4,6 +4,7 @@ Every text that comes from the data goes through `label` or `full`: Plotly reads
 labels, and takes a name made of digits for a number.
 """
 
+import math
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +14,12 @@ import polars as pl
 
 HEIGHT = 340  # px
 ROW_HEIGHT = 26  # px, of a horizontal bar
+LABEL = 26  # characters of a name on an axis
+
+Colour = tuple[int, ...]  # red, green, blue: 0 to 255
+
+SMALL: Colour = (150, 184, 232)  # of tiles; seen on light and on dark
+LARGE: Colour = (22, 66, 138)
 
 _LINE = "rgba(128, 140, 160, 0.9)"  # seen on light and on dark
 
@@ -21,7 +28,7 @@ Column = Sequence[Any] | pl.Series
 Values = Sequence[float | None] | pl.Series
 
 
-def label(text: Any, width: int = 26) -> str:
+def label(text: Any, width: int = LABEL) -> str:
     """A text for an axis or a tile: as it is written, on one line, of at most `width` characters.
 
     A longer one loses its middle, because names that begin alike end differently.
@@ -39,7 +46,7 @@ def full(text: Any, width: int = 60) -> str:
     return "<br>".join(_escape(line) for line in lines)
 
 
-def distinct(texts: Sequence[Any], width: int = 26) -> list[str]:
+def distinct(texts: Sequence[Any], width: int = LABEL) -> list[str]:
     """Labels of a category axis; two that are cut to the same text stay two."""
     seen: dict[str, int] = {}
     labels = []
@@ -82,10 +89,18 @@ def ticks(values: Column, texts: Texts, most: int = 8) -> dict[str, Any]:
 
 
 def ranking(
-    names: Sequence[Any], values: Values, hover: Texts, ids: Column, separators: str
+    names: Sequence[Any],
+    values: Values,
+    hover: Texts,
+    ids: Column,
+    separators: str,
+    width: int = LABEL,
 ) -> go.Figure:
-    """Horizontal bars, the first on top; a click gives the id in `customdata`."""
-    axis = distinct(names)
+    """Horizontal bars, the first on top; a click gives the id in `customdata`.
+
+    `width`: characters of a name that are shown.
+    """
+    axis = distinct(names, width)
     figure = go.Figure(
         go.Bar(
             x=list(values),
@@ -204,6 +219,7 @@ def tiles(
     gives the id in `customdata`.
     """
     boxes = squarify(values, *size)
+    colours = [_shade(value / values[0]) for value in values]
     figure = go.Figure(
         go.Bar(
             x=[x + width / 2 for x, _, width, _ in boxes],
@@ -214,24 +230,48 @@ def tiles(
             textposition="inside",
             insidetextanchor="middle",
             textangle=0,
+            insidetextfont={"color": [_readable_on(colour) for colour in colours]},
             hovertext=list(hover),
             hovertemplate="%{hovertext}<extra></extra>",
             customdata=[[identifier] for identifier in ids],
-            marker={"color": list(values), "line": {"width": 1.5}},
+            marker={"color": [_hex(colour) for colour in colours], "line": {"width": 1.5}},
         )
     )
     style(figure, separators, height=380)
-    figure.update_layout(uniformtext={"minsize": 9, "mode": "hide"}, coloraxis_showscale=False)
+    figure.update_layout(uniformtext={"minsize": 9, "mode": "hide"})
     figure.update_xaxes(visible=False, range=[0, size[0]])
     figure.update_yaxes(visible=False, range=[size[1], 0])
     return figure
 
 
+def _shade(ratio: float) -> Colour:
+    """From light for a small ratio to dark for 1; the root keeps small ones apart."""
+    share = math.sqrt(ratio)
+    return tuple(round(a + (b - a) * share) for a, b in zip(SMALL, LARGE, strict=True))
+
+
+def _readable_on(colour: Colour) -> str:
+    """Black or white, whichever is seen better (relative luminance of WCAG 2.2): 4.5 : 1 or more.
+
+    Plotly would choose a text colour only for a colour that it is given by name, not by value.
+    """
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+        for c in (v / 255 for v in colour)
+    ]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#000000" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "#ffffff"
+
+
+def _hex(colour: Colour) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
 def _wrapped(name: Any) -> str:
     """A name in up to three short lines, to fit a tile."""
-    line = " ".join(_printable(str(name)).split())
-    lines = textwrap.wrap(line, 14, max_lines=3, placeholder="…")
-    return "<br>".join(_escape(each) for each in lines)
+    line = " ".join(_printable(str(name)).split()).replace("/", "/ ")  # a place to break
+    lines = textwrap.wrap(line, 15, max_lines=3, placeholder="…")
+    return "<br>".join(_escape(each.replace("/ ", "/")) for each in lines)
 
 
 def squarify(
@@ -274,20 +314,20 @@ def _worst(row: Sequence[float], side: float) -> float:
     return max(side**2 * max(row) / total, total / (side**2 * min(row)))
 
 
-def columns(
-    names: Texts, values: Values, hover: Texts, separators: str, ids: Sequence[Any] | None = None
-) -> go.Figure:
-    """Vertical bars in the order given."""
+def columns(names: Texts, values: Values, hover: Texts, separators: str) -> go.Figure:
+    """Vertical bars in the order given; some of them have their name below."""
+    axis = distinct(names)
     figure = go.Figure(
         go.Bar(
-            x=list(names),
+            x=axis,
             y=list(values),
             hovertext=list(hover),
             hovertemplate="%{hovertext}<extra></extra>",
-            customdata=None if ids is None else [[identifier] for identifier in ids],
         )
     )
     style(figure, separators)
-    figure.update_xaxes(type="category", showgrid=False, ticks="")
+    figure.update_xaxes(
+        type="category", showgrid=False, ticks="", tickangle=0, **ticks(axis, axis, most=6)
+    )
     figure.update_yaxes(tickformat="~s", nticks=6, rangemode="tozero")
     return figure

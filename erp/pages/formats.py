@@ -6,7 +6,7 @@ from string import ascii_uppercase
 from typing import Literal, TypeGuard, TypeVar
 from zoneinfo import ZoneInfo
 
-from babel import Locale, UnknownLocaleError, dates, numbers
+from babel import Locale, UnknownLocaleError, dates, numbers, units
 
 MISSING = "—"  # shown where a value is not known
 
@@ -147,6 +147,16 @@ class Formats:
                 timedelta(seconds=-max(seconds, 1)), add_direction=True, locale=self.locale
             )
         )
+
+    def elapsed(self, milliseconds: Number) -> str:
+        """How long a program took, `45 ms`, `4,7 s`, `7,9 min`."""
+        if not _known(milliseconds):
+            return MISSING
+        for unit, length, digits in (("minute", 60_000, 1), ("second", 1_000, 1)):
+            if milliseconds >= length:
+                value: float = round(milliseconds / length, digits)
+                return units.format_unit(value, unit, "short", locale=self.locale)
+        return units.format_unit(round(milliseconds), "millisecond", "short", locale=self.locale)
 
     def duration(self, seconds: float | None) -> str:
         """A length of time in its largest unit, `5 minutos`."""

@@ -69,7 +69,7 @@ def key_figures(report: Report, look: Look) -> None:
                 t(label),
                 write(figures[name]),
                 None if change is None else fmt.change(change),
-                delta_color="off" if change == 0 else color,
+                delta_color="blue" if change is None else "off" if change == 0 else color,
                 border=True,
                 help=fmt.money(figures["net"]) if name == "net" else None,
                 chart_data=_spark(sparks, name),
@@ -195,6 +195,7 @@ def _ranking(
     title: str,
     look: Look,
     most: int = RANKED,
+    width: int = charts.LABEL,
 ) -> None:
     """Bars of the first rows; a click narrows the page to one."""
     t = look.t
@@ -205,7 +206,9 @@ def _ranking(
     )
     rows = top.rows(named=True)
     hover = [_hover(name, row, look) for name, row in zip(names, rows, strict=False)]
-    figure = charts.ranking(names[: top.height], top["net"], hover, top[key], look.fmt.separators)
+    figure = charts.ranking(
+        names[: top.height], top["net"], hover, top[key], look.fmt.separators, width
+    )
     with st.container(key=f"chart-{kind}"):
         page.chart(
             figure, f"{kind}-{look.version}", t(title), lambda i: history_filters.toggle(kind, i)
@@ -299,7 +302,7 @@ def products(report: Report, look: Look) -> None:
     frame = report.products
     top = frame.head(RANKED_PRODUCTS).rows(named=True)
     names = [row["name"] or row["product_id"] for row in top]
-    _ranking(frame, "product_id", names, "products", "top_products", look, RANKED_PRODUCTS)
+    _ranking(frame, "product_id", names, "products", "top_products", look, RANKED_PRODUCTS, 36)
 
 
 # --- when and how much -----------------------------------------------------------------------
@@ -344,7 +347,7 @@ def ticket_sizes(report: Report, look: Look) -> None:
             f" ({fmt.percent(row['share'])})"
         )
     figure = charts.columns(
-        [charts.label(name) for name in names], report.ticket_sizes["tickets"], hover,
+        names, report.ticket_sizes["tickets"], hover,
         fmt.separators,
     )  # fmt: skip
     page.chart(figure, f"sizes-{look.version}", t("ticket_sizes"))

@@ -16,6 +16,7 @@ TABLE_SALES = 100  # newest sales shown
 FUTURE = timedelta(days=1)  # a sale dated later than this is a slip of the pen
 
 Measure = Literal["amount", "tickets"]
+Kind = Literal["today", "minutes", "week", "range"]
 
 
 class Period(NamedTuple):
@@ -24,7 +25,7 @@ class Period(NamedTuple):
     `start` and `end` (of a range) are wall-clock times of the business, without a zone.
     """
 
-    kind: Literal["today", "minutes", "week", "range"] = "today"
+    kind: Kind = "today"
     minutes: int = 60
     start: datetime | None = None
     end: datetime | None = None
@@ -44,16 +45,15 @@ class View(NamedTuple):
     before: Totals
 
 
-def load(
+def figures(
     database: Database[Document],
     filters: Filters,
-    period: Period,
     days_before: int,
     timezone: str,
     wall_clock: datetime,
     known: datetime | None = None,
 ) -> View | None:
-    """Ask for everything that one refresh shows; None when there is no sale.
+    """The key figures alone, with no slots and no sales; None when there is no sale.
 
     Parameters
     ----------
@@ -64,20 +64,40 @@ def load(
     if newest is None:
         return None
     zone = ZoneInfo(timezone)
-    window = window_of(period, newest["sale_datetime"], zone)
     today = window_of(Period("today"), newest["sale_datetime"], zone)
     before = today.shifted(days_before, zone)
     totals = live_sales.compare(database, filters, today, before)
     return View(
         newest=newest,
         sales_stored=database[contract.SALES.name].estimated_document_count(),
-        window=window,
-        slots=live_sales.by_slot_and_store(database, filters, window),
-        sales=live_sales.newest_sales(database, filters, window, TABLE_SALES),
+        window=today,
+        slots=[],
+        sales=[],
         today_window=today,
         today=totals[0],
         before_window=before,
         before=totals[1],
+    )
+
+
+def load(
+    database: Database[Document],
+    filters: Filters,
+    period: Period,
+    days_before: int,
+    timezone: str,
+    wall_clock: datetime,
+    known: datetime | None = None,
+) -> View | None:
+    """Everything that one refresh shows; None when there is no sale. See `figures`."""
+    found = figures(database, filters, days_before, timezone, wall_clock, known)
+    if found is None:
+        return None
+    window = window_of(period, found.newest["sale_datetime"], ZoneInfo(timezone))
+    return found._replace(
+        window=window,
+        slots=live_sales.by_slot_and_store(database, filters, window),
+        sales=live_sales.newest_sales(database, filters, window, TABLE_SALES),
     )
 
 

@@ -1,21 +1,13 @@
 """What the Streamlit pages share: set-up, language, failures told to a person, links that can be
-shared, tables, charts, and `python X.py` as a way to open a page.
-
-A page is a script whose last lines are::
-
-    if __name__ == "__main__":
-        page.open_or_serve(main, __file__, __doc__, port=8501)
+shared, tables and charts.
 """
 
 import html
 import logging
-import os
 import re
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import pandas as pd
@@ -23,9 +15,8 @@ import plotly.graph_objects as go
 import streamlit as st
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
-from streamlit.web import cli
 
-from erp import flags, mongo, process
+from erp import mongo, process
 from erp.pages.formats import MISSING, Formats, reader_locale
 from erp.pages.texts import LANGUAGES, text
 
@@ -34,7 +25,6 @@ log = logging.getLogger("erp.page")
 if not st.runtime.exists():  # `python X.py` and tests: that caches are of the process is no news
     logging.getLogger("streamlit.runtime.caching.cache_data_api").setLevel(logging.ERROR)
 
-HOST = "127.0.0.1"
 RETRY_SECONDS = 5  # pause before a page that could not show its data tries again
 PAINT_SECONDS = 0.25  # for the browser to show the first figures before it asks for the rest
 TABLE_ROWS = 500  # rows shown of a table; its export has all of them
@@ -43,33 +33,6 @@ Text = Callable[..., str]  # (key, **values) -> text in the reader's language
 
 
 # --- opening ---------------------------------------------------------------------------------
-
-
-def open_or_serve(
-    main: Callable[[], None],
-    script: str,
-    doc: str | None,
-    port: int,
-    check: Callable[[], object] | None = None,
-) -> None:
-    """Draw the page when Streamlit runs the script; else start Streamlit on it (`python X.py`).
-
-    `check`, such as Settings.load, may end the program before anything is served.
-    """
-    if st.runtime.exists():
-        guard(main)
-        return
-    parser = process.argument_parser(doc)
-    parser.add_argument("--port", type=flags.port, default=port, help="port on 127.0.0.1")
-    wanted = parser.parse_args().port
-    if check is not None:
-        check()
-    os.chdir(Path(script).resolve().parent)  # where .streamlit/config.toml is
-    sys.argv = [
-        "streamlit", "run", str(Path(script).resolve()),
-        "--server.port", str(wanted), "--server.address", HOST,
-    ]  # fmt: skip
-    cli.main()  # in this process, so that the first visitor waits for no import
 
 
 def guard(main: Callable[[], None]) -> None:

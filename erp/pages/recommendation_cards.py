@@ -8,6 +8,7 @@ from erp.pages.formats import Formats
 from erp.pages.page import Text
 
 LONGEST_BASKET = 60  # products shown of one basket
+REASONS = 3  # products named as the reason of a recommendation, those with the largest shares
 
 STYLE = """
 .reco-grid {display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 27rem), 1fr));
@@ -130,8 +131,10 @@ def _product(t: Text, fmt: Formats, p: RecommendedProduct) -> str:
     if p.because_of:
         reasons = ", ".join(
             f"{reason.product_name or reason.product_id} ({fmt.percent(reason.share / 100, 0)})"
-            for reason in p.because_of
+            for reason in p.because_of[:REASONS]
         )
+        if len(p.because_of) > REASONS:
+            reasons += f" {t('reco_more', n=fmt.number(len(p.because_of) - REASONS))}"
         why.append(t("reco_because", reasons=reasons))
     if p.support:
         why.append(t("reco_support", n=fmt.number(p.support)))
@@ -168,7 +171,7 @@ def _footer(t: Text, fmt: Formats, r: Recommendation) -> str:
     text = t(
         "reco_made",
         time=fmt.moment(r.created_at),
-        latency=fmt.number(r.latency_ms),
+        latency=fmt.elapsed(r.latency_ms),
         algo=r.algo,
         version=r.model_version,
     )

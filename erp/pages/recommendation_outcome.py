@@ -46,8 +46,8 @@ def _headline(t: page.Text, fmt: Formats, performance: Performance) -> None:
     arms = {group.key: group for group in performance.of("arm")}
     model, lift = arms.get("model"), performance.lift
     with st.grid("auto", min_column_width=210):
-        _share(t, fmt, "reco_accepted", model and model.acceptance)
-        _share(t, fmt, "reco_answers_hit", model and model.hit)
+        _share(t, fmt, "reco_accepted", model.acceptance if model else None)
+        _share(t, fmt, "reco_answers_hit", model.hit if model else None)
         st.metric(
             t("reco_lift"),
             fmt.change(lift.value) if lift else MISSING,

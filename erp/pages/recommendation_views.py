@@ -38,7 +38,7 @@ def _figures(t: page.Text, fmt: Formats, summary: Summary, catalogue: int | None
     distinct = fmt.number(summary.distinct_products)
     median, slow = np.percentile(summary.latency_ms, [50, 95])
     mean = float(summary.confidence.mean()) / 100 if summary.products else None
-    with st.grid("auto", min_column_width=210):
+    with st.grid("auto", min_column_width=250):
         st.metric(t("reco_answers"), fmt.number(summary.answers), border=True)
         st.metric(
             t("reco_mean_confidence"),
@@ -57,7 +57,7 @@ def _figures(t: page.Text, fmt: Formats, summary: Summary, catalogue: int | None
         for name, value in (("reco_latency", median), ("reco_latency_95", slow)):
             st.metric(
                 t(name),
-                t("reco_ms", n=fmt.number(value)),
+                fmt.elapsed(value),
                 border=True,
                 help=t("reco_latency_help"),
             )
@@ -102,7 +102,7 @@ def _distributions(t: page.Text, fmt: Formats, summary: Summary) -> None:
         _histogram(
             "latency",
             summary.latency_ms,
-            lambda ms: t("reco_ms", n=fmt.number(ms)),
+            fmt.elapsed,
             lambda n: t("reco_answers_n", n=fmt.number(n)),
             fmt,
             t("reco_latency_distribution"),

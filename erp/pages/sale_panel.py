@@ -108,8 +108,8 @@ def _recommendations(t: page.Text, fmt: Formats, recommendation: Sale | None) ->
     found = recommendation["recommendations"]
     frame = pd.DataFrame(found)
     frame["product_name"] = [r.get("product_name") or r["product_id"] for r in found]
-    frame["confidence"] = frame["confidence_percentage"] / 100
-    frame["relevance"] = frame["relevancia_percentage"] / 100
+    frame["confidence"] = (frame["confidence_percentage"] / 100).round(3)
+    frame["relevance"] = (frame["relevancia_percentage"] / 100).round(2)
     frame["because"] = [
         ", ".join(str(b.get("product_name") or b["product_id"]) for b in r.get("because_of") or [])
         for r in found

@@ -3,60 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate, cycle, pairwise
 
 import numpy as np
 
+from erp.recommender.kernel import SMALLEST, Answer
 from erp.recommender.learning import Heads, popular_features
 
-SMALLEST = 1e-9  # relevance of what was never sold
 
-
-def compose(ids, names, categories, answer, n: int) -> list[list[dict]]:
-    """The recommendations of a batch.
-
-    Parameters
-    ----------
-    ids, names, categories : lists by item code
-    answer : of `Kernel.answer`
-    """
-    picked, relevance, confidence, support, _, starts, reason_items, reason_shares = answer
-    relevance = np.maximum(relevance.astype(np.float64), SMALLEST)
-    per_cent = np.round(100 * relevance / relevance[:, :1], 2) if len(picked) else relevance
-    codes, counts = picked.ravel().tolist(), support.ravel().tolist()
-    scores, relative = relevance.ravel().tolist(), per_cent.ravel().tolist()
-    chances = np.round(100 * confidence.astype(np.float64), 2).ravel().tolist()
-    begins = starts.tolist()
-    why, shares = reason_items[: begins[-1]].tolist(), reason_shares[: begins[-1]].tolist()
+def compose(ids, names, categories, answer: Answer, n: int) -> list[list[dict]]:
+    """The recommendations of a batch; ids, names, categories are lists by item code."""
     places = [(rank + 1, round(100 * (n - rank) / n, 2)) for rank in range(n)]
-    rows, at = [], 0
-    for first in range(0, len(codes), n):
-        row: list[dict] = []
-        rows.append(row)
-        for ranking, ranking_percentage in places:
-            place = first + ranking - 1
-            code = codes[place]
-            if code < 0:
-                break
-            at, end = begins[place], begins[place + 1]
-            row.append(
-                {
-                    "product_id": ids[code],
-                    "product_name": names[code],
-                    "category": categories[code],
-                    "relevancia": scores[place],
-                    "relevancia_percentage": relative[place],
-                    "confidence_percentage": chances[place],
-                    "ranking": ranking,
-                    "ranking_percentage": ranking_percentage,
-                    "support": counts[place],
-                    "source": "model",
-                    "because_of": [
-                        {"product_id": ids[one], "product_name": names[one], "share": share}
-                        for one, share in zip(why[at:end], shares[at:end], strict=True)
-                    ],
-                }
-            )
-    return rows
+    starts = answer.starts.tolist()
+    because = answer.because[: starts[-1]].tolist()
+    reasons = [
+        {"product_id": ids[one], "product_name": names[one], "share": share}
+        for one, share in zip(because, answer.shares[: starts[-1]].tolist(), strict=True)
+    ]
+    columns = (answer.picked, answer.relevance, answer.relative, answer.chance, answer.support)
+    values = (column.ravel().tolist() for column in columns)
+    found = [
+        {
+            "product_id": ids[code],
+            "product_name": names[code],
+            "category": categories[code],
+            "relevancia": score,
+            "relevancia_percentage": relative,
+            "confidence_percentage": chance,
+            "ranking": ranking,
+            "ranking_percentage": percentage,
+            "support": count,
+            "source": "model",
+            "because_of": reasons[first:end],
+        }
+        for code, score, relative, chance, count, (first, end), (ranking, percentage) in zip(
+            *values, pairwise(starts), cycle(places), strict=False
+        )
+        if code >= 0
+    ]
+    ends = accumulate(answer.many.tolist(), initial=0)
+    return [found[first:end] for first, end in pairwise(ends)]
 
 
 def top_up(

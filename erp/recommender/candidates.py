@@ -1,7 +1,7 @@
 """From a basket to candidates and what is known of each, as compiled code: microseconds a basket.
 
-Candidates are the products with the largest B / sqrt(n) + P, where B sums the strengths of the
-basket's n products for the candidate and P is the customer's own decayed frequency. Learning and
+Candidates are the products with the largest B / sqrt(n) + P, where B sums the similarities of the
+basket's n products to the candidate and P is the customer's own decayed frequency. Learning and
 answering both look here. numba compiles it at the first call and keeps the result beside this file.
 """
 
@@ -101,7 +101,6 @@ class Candidates:
             similarity.indptr,
             similarity.indices,
             similarity.values,
-            similarity.strengths,
             similarity.support,
         )
         self.facts = (facts.popularity, facts.trend, facts.category)
@@ -112,7 +111,7 @@ class Candidates:
         held = getattr(self._local, "held", None)
         if held is None:
             held = self._local.held = (
-                np.zeros((self.items, 2), np.float32),  # sums of similarities and strengths
+                np.zeros(self.items, np.float32),  # sums of similarities
                 np.full(self.items, -1, np.int64),  # place in the history
                 np.zeros(self.items, np.int8),  # 1 touched, 2 in the basket
                 np.zeros(self.items, np.int32),  # what was touched
@@ -186,10 +185,9 @@ def find(row, basket, history, pairs, facts, active, scratch, many, out):
     scores = np.empty(count, np.float32)
     root = np.float32(np.sqrt(max(len(basket), 1)))
     for place in range(count):
-        item = touched[place]
-        scores[place] = sums[item, 1] / root
-        if habit[item] >= 0:
-            scores[place] += h_frequencies[habit[item], 1]
+        scores[place] = sums[touched[place]] / root
+        if last > first and habit[touched[place]] >= 0:
+            scores[place] += h_frequencies[habit[touched[place]], 1]
     best = _best_places(scores, touched, count, many)
     for place in range(len(best)):
         item = touched[best[place]]
@@ -211,8 +209,8 @@ def find(row, basket, history, pairs, facts, active, scratch, many, out):
 
 @numba.njit(nogil=True, cache=True)
 def _from_basket(basket, pairs, active, sums, marks, touched):
-    """Sum up similarities and strengths for what is not in the basket; returns how many that is."""
-    indptr, indices, similarities, strengths, _ = pairs
+    """Sum up the similarities to what is not in the basket; returns how many were touched."""
+    indptr, indices, similarities, _ = pairs
     count = 0
     for item in basket:
         for at in range(indptr[item], indptr[item + 1]):
@@ -222,8 +220,7 @@ def _from_basket(basket, pairs, active, sums, marks, touched):
                 touched[count] = other
                 count += 1
             if marks[other] == 1:
-                sums[other, 0] += similarities[at]
-                sums[other, 1] += strengths[at]
+                sums[other] += similarities[at]
     return count
 
 
@@ -232,24 +229,29 @@ def _features(found, size, frequencies, baskets, facts, scratch, out):
     """Fill in the FEATURES of the first `found` candidates, in that order."""
     popularity, trend, category = facts
     sums, habit, _, _, by_category = scratch
-    codes, scores, _, values = out
+    codes, scores, own, values = out
     size = max(size, 1)
+    log_size, log_baskets = np.log(size), np.log(1 + baskets)
+    never, no_category = np.log(3e-3), np.log(1e-2)  # most are, and a logarithm takes long
     for place in range(found):
         item = codes[place]
-        at = habit[item]
-        part = sums[item, 0] if sums[item, 0] >= 1e-5 else np.float32(0)
+        part = sums[item] if sums[item] >= 1e-5 else np.float32(0)
+        alike, liked = by_category[0, category[item]], by_category[1, category[item]]
         values[place, 0] = np.log(part / size + 1e-3)
         values[place, 1] = np.log(place + 1)
-        values[place, 2] = np.log(size)
+        values[place, 2] = log_size
         values[place, 3] = popularity[item]
         values[place, 4] = trend[item]
-        values[place, 5] = np.log(1 + by_category[0, category[item]])
+        values[place, 5] = np.log(1 + alike) if alike > 0 else 0.0
         values[place, 6] = np.log(scores[place] + 1e-3)
-        values[place, 7] = np.log((frequencies[at, 1] if at >= 0 else 0) + 3e-3)
-        values[place, 8] = np.log((frequencies[at, 0] if at >= 0 else 0) + 3e-3)
-        values[place, 9] = np.log((frequencies[at, 2] if at >= 0 else 0) + 3e-3)
-        values[place, 10] = np.log(1 + baskets)
-        values[place, 11] = np.log(by_category[1, category[item]] + 1e-2)
+        values[place, 7:10] = never
+        if own[place]:
+            at = habit[item]
+            values[place, 7] = np.log(frequencies[at, 1] + 3e-3)
+            values[place, 8] = np.log(frequencies[at, 0] + 3e-3)
+            values[place, 9] = np.log(frequencies[at, 2] + 3e-3)
+        values[place, 10] = log_baskets
+        values[place, 11] = np.log(liked + 1e-2) if liked > 0 else no_category
 
 
 @numba.njit(nogil=True, cache=True)

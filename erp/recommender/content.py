@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 
-from erp.recommender import artefact, learning, logistic
+import numpy as np
+
+from erp.recommender import artefact, checks, learning, logistic
 from erp.recommender.catalogue import Catalogue
-from erp.recommender.history import History
+from erp.recommender.history import SCALES, History
 from erp.recommender.popularity import Popularity
 from erp.recommender.settings import ModelSettings
 from erp.recommender.similarity import Similarity
@@ -63,32 +65,39 @@ def parts_of(content: Mapping) -> dict:
         **{**content["settings"], "never_recommend": tuple(content["settings"]["never_recommend"])}
     )
     items, history = content["items"], content["history"]
+    many = len(items["ids"])
     return {
         "settings": settings,
         "item_ids": items["ids"],
         "store_ids": content["stores"],
         "item_categories": items["categories"],
-        "similarity": Similarity(**content["similarity"]),
-        "sold": Popularity(**content["popularity"]),
+        "similarity": Similarity(**content["similarity"]).checked(many),
+        "sold": Popularity(**content["popularity"]).checked(many, len(content["stores"])),
         "heads": learning.Heads(
             **{
                 name: None if head is None else logistic.Weights(**head)
                 for name, head in content["heads"].items()
             }
         ),
-        "history": History(
-            history["half_life_days"],
-            history["origin"],
-            {key: row for row, key in enumerate(history["customers"])},
-            history["indptr"],
-            history["items"],
-            history["sums"],
-            history["totals"],
-        ),
+        "history": _history(history, many),
         "trained_sales": content["trained_sales"],
         "facts": content["facts"],
         "catalogue": Catalogue.from_products(_products(items), settings.never_recommend),
     }
+
+
+def _history(held: Mapping, items: int) -> History:
+    customers = {key: row for row, key in enumerate(held["customers"])}
+    indptr, codes = checks.csr(held["indptr"], held["items"], len(customers), items, "histories")
+    return History(
+        held["half_life_days"],
+        held["origin"],
+        customers,
+        indptr,
+        codes,
+        checks.array(held["sums"], np.float32, (len(codes), len(SCALES)), "histories' sums"),
+        checks.array(held["totals"], np.float32, (len(customers), len(SCALES)), "totals"),
+    )
 
 
 def _products(items: Mapping):

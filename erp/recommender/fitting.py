@@ -47,8 +47,14 @@ def fit(sales_items, sales, products=None, *, timezone: str = "UTC", **settings)
 def fit_baskets(
     baskets, catalogue: Catalogue | None = None, settings: ModelSettings | None = None
 ) -> Model:
-    """A model of `training_data.Baskets`; with none it answers from the catalogue alone."""
-    settings = settings or ModelSettings()
+    """A model of `training_data.Baskets`; with none it answers from the catalogue alone.
+
+    Raises
+    ------
+    ValueError
+        The baskets were not made by `training_data` and do not fit together.
+    """
+    baskets, settings = baskets.checked(), settings or ModelSettings()
     catalogue = catalogue or Catalogue(settings.never_recommend)
     names = [catalogue.get(key) for key in baskets.item_ids]
     categories = [product.category for product in names]

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numba
 import numpy as np
+
+from erp.recommender import checks
 
 DAY = 86400.0  # seconds
 SCALES = (0.25, 1.0, 4.0)  # of the half-life
@@ -41,6 +44,16 @@ class HistoryRows:
         indptr = np.concatenate(([0], np.cumsum(lengths)))
         pairs = np.repeat(self.indptr[rows] - indptr[:-1], lengths) + np.arange(indptr[-1])
         return HistoryRows(indptr, self.items[pairs], self.frequencies[pairs], self.baskets[rows])
+
+    def checked(self, rows: int, products: int) -> HistoryRows:
+        """The same as compiled code reads it; ValueError where it is not of so many of each."""
+        indptr, items = checks.csr(self.indptr, self.items, rows, products, "histories")
+        shape = (len(items), len(SCALES))
+        frequencies = checks.array(self.frequencies, np.float32, shape, "frequencies")
+        baskets = checks.array(self.baskets, np.float32, (rows,), "decayed baskets")
+        if not ((frequencies >= 0) & (frequencies <= 1)).all() or not (baskets >= 0).all():
+            raise ValueError("histories: frequencies are from 0 to 1, decayed baskets at least 0")
+        return HistoryRows(indptr, items, frequencies, baskets)
 
 
 def no_history(rows: int) -> HistoryRows:
@@ -228,29 +241,37 @@ class History:
 
     def batch(self, customers: Sequence[str | None], times: np.ndarray) -> HistoryRows:
         """The frequencies of the customers at the given times (seconds), one row each."""
-        found = [self.sums_of(customer) if customer is not None else None for customer in customers]
-        lengths = np.array([0 if one is None else len(one[0]) for one in found], np.int64)
-        indptr = np.concatenate(([0], np.cumsum(lengths)))
-        steps = np.clip((times[:, None] - self.origin) / self._half_lives, -FARTHEST, FARTHEST)
-        decay = 2.0**-steps  # (rows, 3)
-        present = [one for one in found if one is not None]
-        if not present:
-            nothing = np.zeros((0, len(SCALES)), np.float32)
-            return HistoryRows(
-                indptr, np.zeros(0, np.int32), nothing, np.zeros(len(found), np.float32)
-            )
-        items = np.concatenate([one[0] for one in present])
-        sums = np.concatenate([one[1] for one in present])
-        totals = np.zeros((len(found), len(SCALES)))
-        totals[[place for place, one in enumerate(found) if one is not None]] = [
-            one[2] for one in present
+        found = [
+            NOTHING if customer is None else self.sums_of(customer) or NOTHING
+            for customer in customers
         ]
-        totals *= decay
-        factor = (decay / (totals + 1.0)).astype(np.float32)
-        frequencies = np.minimum(sums * np.repeat(factor, lengths, axis=0), 1.0)
-        return HistoryRows(
-            indptr, items, frequencies.astype(np.float32), totals[:, -1].astype(np.float32)
-        )
+        if all(one is NOTHING for one in found):
+            return no_history(len(found))
+        items, sums, totals = zip(*found, strict=True)
+        lengths = accumulate(map(len, items), initial=0)
+        indptr = np.fromiter(lengths, np.int64, len(found) + 1)
+        frequencies = np.concatenate(sums, dtype=np.float32, casting="same_kind")
+        decayed = _seen_at(
+            indptr, frequencies, np.stack(totals, dtype=np.float64, casting="same_kind"),
+            times - self.origin, self._half_lives,
+        )  # fmt: skip
+        return HistoryRows(indptr, np.concatenate(items), frequencies, decayed)
+
+
+@numba.njit(nogil=True, cache=True)
+def _seen_at(indptr, sums, totals, ages, half_lives):
+    """Make frequencies of the sums, `ages` seconds after the origin; decayed baskets."""
+    baskets = np.zeros(len(ages), np.float32)
+    for row in range(len(ages)):
+        for scale in range(len(half_lives)):
+            age = min(max(ages[row] / half_lives[scale], -FARTHEST), FARTHEST)
+            decay = 2.0**-age
+            total = totals[row, scale] * decay
+            factor = np.float32(decay / (total + 1.0))
+            for pair in range(indptr[row], indptr[row + 1]):
+                sums[pair, scale] = min(sums[pair, scale] * factor, np.float32(1))
+            baskets[row] = total
+    return baskets
 
 
 @numba.njit(nogil=True, cache=True)

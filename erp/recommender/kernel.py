@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
 
@@ -10,22 +12,46 @@ from erp.recommender.candidates import WIDTH, Candidates, find
 from erp.recommender.sampling import Csr
 
 SEEN = WIDTH + 2  # features of a probability: those, the order's own chance, the rank
+SMALLEST = 1e-9  # relevance of what was never sold
 
 
 def stacked(heads, width: int) -> tuple[np.ndarray, ...]:
-    """Two heads side by side: known (2), mean, 1 / scale, linear (2, width), square, constant."""
-    known = np.zeros(2, np.bool_)
+    """Two heads side by side: features used (2), 0 of none, mean, 1 / scale, linear (2, width),
+    square, constant."""
+    features = np.zeros(2, np.int64)
     mean, inverse, linear = (np.zeros((2, width), np.float32) for _ in range(3))
     square, constant = np.zeros((2, width, width), np.float32), np.zeros(2)
     for place, head in enumerate(heads):
         if head is not None:
             used = len(head.mean)
-            known[place] = True
+            features[place] = used
             mean[place, :used], linear[place, :used] = head.mean, head.linear
             inverse[place, :used] = 1 / head.scale
             square[place, :used, :used] = head.square
             constant[place] = head.constant
-    return known, mean, inverse, linear, square, constant
+    return features, mean, inverse, linear, square, constant
+
+
+class Answer(NamedTuple):
+    """Recommendations for some baskets, by rank.
+
+    picked : int32 (rows, n), item codes, -1 where there are no more; the others say nothing there
+    many : int32 (rows), recommendations; found : int32 (rows), candidates
+    relevance, relative, chance : float64 (rows, n), the latter two in per cent, to two places
+    support : int32 (rows, n)
+    starts : int64 (rows n + 1), because, shares : the reasons' items, and parts in per cent
+    """
+
+    picked: np.ndarray
+    many: np.ndarray
+    found: np.ndarray
+    relevance: np.ndarray
+    relative: np.ndarray
+    chance: np.ndarray
+    support: np.ndarray
+    starts: np.ndarray
+    because: np.ndarray
+    shares: np.ndarray
 
 
 class Kernel:
@@ -53,19 +79,20 @@ class Kernel:
 
         Returns
         -------
-        picked int32, relevance, confidence float32, support int32, all (rows, n), -1 where none;
-        candidates found int32 (rows); reasons: starts int64 (rows n + 1), items, shares in percent
+        Answer
         """
         rows, lines = len(customers), len(baskets[1])
-        out = (
-            np.full((rows, n), -1, np.int32),
-            np.zeros((rows, n), np.float32),
-            np.zeros((rows, n), np.float32),
-            np.zeros((rows, n), np.int32),
-            np.zeros(rows, np.int32),
+        out = Answer(
+            np.empty((rows, n), np.int32),
+            np.empty(rows, np.int32),
+            np.empty(rows, np.int32),
+            np.empty((rows, n)),
+            np.empty((rows, n)),
+            np.empty((rows, n)),
+            np.empty((rows, n), np.int32),
             np.zeros(rows * n + 1, np.int64),
             np.empty(lines * n, np.int32),
-            np.empty(lines * n, np.float64),
+            np.empty(lines * n),
         )
         if seen is None:
             seen = np.zeros((0, n, SEEN), np.float32)
@@ -79,19 +106,28 @@ class Kernel:
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _logit(values, head, place):
-    """z w + z Q z + constant of one head, z standardised and clipped."""
-    _, mean, inverse, linear, square, constant = head
-    width = mean.shape[1]
-    z = np.empty(width, np.float32)
+def _logits(rows, values, head, kind):
+    """z w + z Q z + constant of the first rows by one head, z standardised and clipped.
+
+    All rows at once, feature by feature: so the processor adds up several rows in one step.
+    """
+    features, mean, inverse, linear, square, constant = head
+    width, edge = features[kind], np.float32(4)
+    z = np.empty((width, rows), np.float32)
     for a in range(width):
-        z[a] = min(max((values[a] - mean[place, a]) * inverse[place, a], -4.0), 4.0)
-    total = constant[place]
+        for row in range(rows):
+            standard = (values[row, a] - mean[kind, a]) * inverse[kind, a]
+            z[a, row] = min(max(standard, -edge), edge)
+    total, inner = np.full(rows, constant[kind]), np.empty(rows, np.float32)
     for a in range(width):
-        inner = linear[place, a]
+        inner[:] = linear[kind, a]
         for b in range(a, width):
-            inner += square[place, a, b] * z[b]
-        total += inner * z[a]
+            weight = square[kind, a, b]
+            if weight != 0:
+                for row in range(rows):
+                    inner[row] += weight * z[b, row]
+        for row in range(rows):
+            total[row] += inner[row] * z[a, row]
     return total
 
 
@@ -114,14 +150,13 @@ def _answer(
 ):  # fmt: skip
     active = view[0]
     history = (h_indptr, h_items, h_frequencies, h_baskets)
-    picked, relevance, confidence, support, found_of, starts, reason_items, reason_shares = out
     best = (room[0][0], room[1][0], room[2][0], room[3][0])
-    many, n = len(best[0]), picked.shape[1]
+    many, n = len(best[0]), out.picked.shape[1]
     filled = 0
-    for row in range(len(picked)):
+    for row in range(len(out.many)):
         basket = items[indptr[row] : indptr[row + 1]]
         found = find(row, basket, history, pairs, facts, active, scratch, many, best)
-        found_of[row] = found
+        out.found[row] = found
         kind = 1 if h_indptr[row + 1] > h_indptr[row] else 0
         odds = _odds(found, best, order, kind)
         weighed = odds.copy()
@@ -130,28 +165,27 @@ def _answer(
                 weighed[place] *= personal_weight
         target = 1 if customers[row] else 0
         seen = seen_out[row] if len(seen_out) else np.empty((n, SEEN), np.float32)
-        to = (picked[row], relevance[row], confidence[row], seen)
-        _pick(found, best, odds, weighed, view, cap, chance, target, to)
+        to = (out.picked[row], out.relevance[row], out.relative[row], out.chance[row], seen)
+        out.many[row] = _pick(found, best, odds, weighed, view, cap, chance, target, to)
         for rank in range(n):
             begin = filled
-            if picked[row, rank] >= 0:
-                filled, support[row, rank] = _reasons(
-                    basket, picked[row, rank], pairs, begin, reason_items, reason_shares
+            if rank < out.many[row]:
+                filled, out.support[row, rank] = _reasons(
+                    basket, out.picked[row, rank], pairs, begin, out.because, out.shares
                 )
-            starts[row * n + rank + 1] = filled
+            out.starts[row * n + rank + 1] = filled
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _odds(found, best, order, kind):
     """The chance of each candidate to be the one; without weights the scores decide."""
     _, scores, _, values = best
-    logits = np.empty(found, np.float64)
+    if order[0][kind]:
+        logits = _logits(found, values, order, kind)
+    else:
+        logits = np.log(np.maximum(scores[:found], 1e-9))
     top = -np.inf
     for place in range(found):
-        if order[0][kind]:
-            logits[place] = _logit(values[place], order, kind)
-        else:
-            logits[place] = np.log(max(scores[place], 1e-9))
         top = max(top, logits[place])
     odds = np.exp(logits - top)
     return odds / odds.sum()
@@ -159,13 +193,15 @@ def _odds(found, best, order, kind):
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _pick(found, best, odds, weighed, view, cap, chance, target, out):
-    """The likeliest candidates whose name is new and whose category is not full.
+    """The likeliest candidates whose name is new and whose category is not full; how many.
 
-    out : item, relevance, confidence and what that was told from, by rank
+    out : item, relevance, that and the confidence in per cent, what the latter was told from, by
+    rank
     """
     codes, _, _, values = best
     _, names, categories = view
-    picked, relevance, confidence, seen = out
+    picked, relevance, relative, confidence, seen = out
+    said = np.empty(len(picked))
     rank = 0
     while rank < len(picked):
         place = -1
@@ -182,32 +218,42 @@ def _pick(found, best, odds, weighed, view, cap, chance, target, out):
             full += categories[picked[earlier]] == categories[item]
         if same or (cap > 0 and categories[item] != 0 and full >= cap):
             continue
-        picked[rank], relevance[rank] = item, score
+        picked[rank] = item
+        relevance[rank] = max(np.float64(np.float32(score)), SMALLEST)
+        relative[rank] = _rounded(100 * relevance[rank] / relevance[0])
         for feature in range(WIDTH):
             seen[rank, feature] = values[place, feature]
         seen[rank, WIDTH] = np.log(odds[place] + 1e-5)
         seen[rank, WIDTH + 1] = np.log(rank + 1)
-        if chance[0][target]:
-            logit = _logit(seen[rank], chance, target)
-        else:
-            logit = np.log(odds[place] + 1e-9)
-        confidence[rank] = 1 / (1 + np.exp(-logit))
+        said[rank] = np.log(odds[place] + 1e-9)
         rank += 1
+    if chance[0][target]:
+        said = _logits(rank, seen, chance, target)
+    for place in range(rank):
+        confidence[place] = _rounded(100 * np.float64(np.float32(1 / (1 + np.exp(-said[place])))))
+    picked[rank:] = -1
+    return rank
+
+
+@numba.njit(nogil=True, cache=True)
+def _rounded(value):
+    """To two places."""
+    return np.rint(value * 100) / 100
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _reasons(basket, item, pairs, begin, reason_items, reason_shares):
-    """Write the basket's products by their strength for `item`, in per cent from `begin` on.
+    """Write the basket's products by their similarity to `item`, in per cent from `begin` on.
 
     Returns where they end, and the support of the strongest.
     """
-    indptr, indices, _, strengths, counts = pairs
+    indptr, indices, values, counts = pairs
     filled, whole, strongest, support = begin, 0.0, -1.0, 0
     for one in basket:
         low, high = indptr[one], indptr[one + 1]
         at = _find(indices, low, high, item)
-        if at < high and indices[at] == item and strengths[at] > 0:
-            value = strengths[at]
+        if at < high and indices[at] == item and values[at] > 0:
+            value = values[at]
             to = filled
             while to > begin and reason_shares[to - 1] < value:
                 reason_shares[to] = reason_shares[to - 1]
@@ -222,8 +268,8 @@ def _reasons(basket, item, pairs, begin, reason_items, reason_shares):
                 support = counts[at]
     rest = 100.0
     for at in range(begin, filled):
-        reason_shares[at] = np.round(reason_shares[at] / whole * 1e4) / 100
+        reason_shares[at] = np.rint(reason_shares[at] / whole * 1e4) / 100
         rest -= reason_shares[at]
     if filled > begin:
-        reason_shares[begin] = np.round((reason_shares[begin] + rest) * 100) / 100
+        reason_shares[begin] = _rounded(reason_shares[begin] + rest)
     return filled, support

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
+import operator
 import sys
 import threading
 from collections.abc import Iterable, Sequence
+from itertools import accumulate, chain
 from pathlib import Path
 
 import numpy as np
@@ -206,7 +209,7 @@ class Model:
         confidence_percentage is the probability that the customer's next sale holds the product;
         where no customer is given, that it is in the hidden half of a basket of which the other
         half was shown. support is the number of past sales that hold both the product and the
-        first of because_of. because_of shares are the strengths' parts and add up to 100; it is
+        first of because_of. because_of shares are the similarities' parts and add up to 100; it is
         empty where the basket did not lead to the product (her own habit, category, popularity).
         """
         return self.recommend_many([basket], [customer], n, [store], [time], None, [bestsellers])[0]
@@ -224,7 +227,24 @@ class Model:
         """`recommend` for many baskets, in their order.
 
         `histories` gives the customers' frequencies, one row per basket, instead of the model's.
+
+        Raises
+        ------
+        ValueError
+            There is not one customer, store, time or history for each basket, `n` is below 1, a
+            time is none, or a history is not one of this model's products.
+        TypeError
+            A basket is a text, not a list of product ids.
         """
+        n, many = operator.index(n), len(baskets)
+        if n < 1:
+            raise ValueError(f"n is {n}: at least one recommendation is wanted")
+        given = {"customers": customers, "stores": stores, "times": times}
+        for name, values in (given | {"bestsellers": bestsellers}).items():
+            if values is not None and len(values) != many:
+                raise ValueError(f"{len(values)} {name} for {many} baskets")
+        if histories is not None:
+            histories = histories.checked(many, len(self.item_ids))
         self.view.refresh()
         result = []
         for first in range(0, len(baskets), CHUNK):
@@ -232,13 +252,13 @@ class Model:
             chunk = baskets[part]
             result.extend(
                 self._answer(
-                    [list(basket) for basket in chunk],
+                    [_listed(basket) for basket in chunk],
                     _texts(customers[part] if customers is not None else None, len(chunk)),
                     n,
                     _texts(stores[part] if stores is not None else None, len(chunk)),
                     self._moments(times[part] if times is not None else None, len(chunk)),
                     None if histories is None else histories[np.arange(first, first + len(chunk))],
-                    np.zeros(len(chunk), bool) if bestsellers is None else bestsellers[part],
+                    [False] * len(chunk) if bestsellers is None else bestsellers[part],
                 )
             )
         return result
@@ -270,9 +290,13 @@ class Model:
         ]
 
     def _codes(self, product_ids: Iterable[str]) -> list[int]:
-        get = self._index.get
-        found = {get(key if type(key) is str else _text(key)) for key in product_ids}
-        return sorted(code for code in found if code is not None)
+        """The products that the model knows, each once, ascending."""
+        product_ids = list(product_ids)
+        try:
+            return sorted(set(map(self._index.__getitem__, product_ids)))
+        except KeyError:  # one is unknown, or not text yet
+            found = {self._index.get(_text(key)) for key in product_ids}
+            return sorted(code for code in found if code is not None)
 
     def _moments(self, times, rows: int) -> np.ndarray:
         if times is None:
@@ -282,9 +306,8 @@ class Model:
     def _score(self, baskets, customers, moments, history, n):
         """What the compiled code says of a batch, and the history it looked at."""
         coded = [self._codes(basket) for basket in baskets]
-        indptr = np.zeros(len(coded) + 1, np.int64)
-        np.cumsum([len(codes) for codes in coded], out=indptr[1:])
-        items = np.array([code for codes in coded for code in codes], np.int32)
+        indptr = np.fromiter(accumulate(map(len, coded), initial=0), np.int64, len(coded) + 1)
+        items = np.fromiter(chain.from_iterable(coded), np.int32, indptr[-1])
         if history is None:
             with self._lock:
                 history = self.history.batch(customers, moments)
@@ -305,16 +328,18 @@ class Model:
         answer, history = self._score(baskets, customers, moments, history, n)
         view = self.view
         rows = answers.compose(self.item_ids, view.names, view.categories, answer, n)
-        for place in np.flatnonzero((answer[0] < 0).any(axis=1) | bestsellers).tolist():
+        for place, row in enumerate(rows):
             if bestsellers[place]:
-                rows[place].clear()
+                row.clear()
+            if len(row) == n:
+                continue
             self._fill_up(
-                rows[place],
+                row,
                 n,
                 [_text(key) for key in baskets[place]],
                 stores[place],
                 customers[place] is not None,
-                int(answer[4][place]),
+                int(answer.found[place]),
                 round(float(history.baskets[place]), 2),
                 bestsellers[place],
             )
@@ -347,12 +372,21 @@ class Model:
         return self.version
 
 
+def _listed(basket) -> list:
+    if isinstance(basket, (str, bytes)):
+        raise TypeError(f"a basket is a list of product ids, not {basket!r}")
+    return list(basket)
+
+
 def _seconds(time) -> float:
     if isinstance(time, str):
         return training_data.moment(time)
     if isinstance(time, dt.datetime):
         return (time if time.tzinfo else time.replace(tzinfo=dt.UTC)).timestamp()
-    return float(time)
+    seconds = float(time)
+    if not math.isfinite(seconds):
+        raise ValueError(f"a sale's time is {time}")
+    return seconds
 
 
 def _text(key) -> str:

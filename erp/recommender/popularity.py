@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from erp.recommender import checks
 from erp.recommender.sampling import take
 from erp.recommender.similarity import place_of_now
 
@@ -26,6 +27,17 @@ class Popularity:
     store_indptr: np.ndarray
     store_items: np.ndarray
     store_shares: np.ndarray
+
+    def checked(self, items: int, stores: int) -> Popularity:
+        """The same as compiled code reads it; ValueError where it is not of so many of each."""
+        indptr, sold = checks.csr(self.store_indptr, self.store_items, stores, items, "stores")
+        return Popularity(
+            checks.array(self.shares, np.float32, (items,), "shares of items"),
+            float(self.per_sale),
+            indptr,
+            sold,
+            checks.array(self.store_shares, np.float32, (len(sold),), "shares of stores"),
+        )
 
 
 def fit_popularity(

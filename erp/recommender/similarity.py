@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from erp.recommender import neighbours
+from erp.recommender import checks, neighbours
 
 MONTH = 30.4375 * 86400.0  # seconds
 PAIRS_HELD = 4_000_000  # before all but the strongest are let go
@@ -25,8 +25,6 @@ class Similarity:
     """The kept neighbours of each item, by item code, columns ascending within a row.
 
     indptr : int64 (items + 1), indices : int32 (pairs), values : float32 (pairs), the similarity,
-    strengths : float32 (pairs), what an item of a basket adds to the score of its neighbour: the
-    similarity itself until `regression.fitted` tells,
     support : int32 (pairs), the unweighted number of sales that hold both,
     sales : int32 (items), the unweighted number of sales that hold the item.
     """
@@ -34,9 +32,20 @@ class Similarity:
     indptr: np.ndarray
     indices: np.ndarray
     values: np.ndarray
-    strengths: np.ndarray
     support: np.ndarray
     sales: np.ndarray
+
+    def checked(self, items: int) -> Similarity:
+        """The same as compiled code reads it; ValueError where it is not of so many items."""
+        indptr, indices = checks.csr(self.indptr, self.indices, items, items, "similarity")
+        shape = (len(indices),)
+        return Similarity(
+            indptr,
+            indices,
+            checks.array(self.values, np.float32, shape, "similarities"),
+            checks.array(self.support, np.int32, shape, "support"),
+            checks.array(self.sales, np.int32, (items,), "sales of items"),
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -154,8 +163,7 @@ def fit_similarity(
         (np.arange(len(numbers), dtype=np.int32), kept[numbers], pairs), shape=(items, items)
     ).tocsc()
     by_row = by_row.tocsr()  # columns ascend within a row now
-    values, counts = values[by_row.data], counts[by_row.data]
-    return Similarity(pairs, by_row.indices, values, values, counts, sales)
+    return Similarity(pairs, by_row.indices, values[by_row.data], counts[by_row.data], sales)
 
 
 def of_pairs(kept, sales, rows, others, values, counts) -> Similarity:
@@ -165,8 +173,10 @@ def of_pairs(kept, sales, rows, others, values, counts) -> Similarity:
     pairs = sp.csr_matrix(
         (np.arange(len(rows), dtype=np.int32), (kept[rows], kept[others])), shape=(items, items)
     )
-    values, counts = values[pairs.data], counts[pairs.data]
-    return Similarity(pairs.indptr.astype(np.int64), pairs.indices, values, values, counts, sales)
+    order = pairs.data
+    return Similarity(
+        pairs.indptr.astype(np.int64), pairs.indices, values[order], counts[order], sales
+    )
 
 
 class Pairs:

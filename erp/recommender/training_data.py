@@ -8,7 +8,7 @@ with the files of the contract. Ids become text whatever they look like; what ca
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -16,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
+
+from erp.recommender import checks
 
 NONE = -1  # the code of a customer, store or time that is absent
 DAY = 86400.0  # seconds
@@ -65,6 +67,28 @@ class Baskets:
         """Distinct products per sale, int64 (sales)."""
         return np.diff(self.indptr)
 
+    def checked(self) -> Baskets:
+        """The same as compiled code reads it.
+
+        Raises
+        ------
+        ValueError
+            A code stands for nothing, a sale lacks a part, or the sales are not in time order.
+        """
+        sales, items = len(self), len(self.item_ids)
+        indptr, codes = checks.csr(self.indptr, self.items, sales, items, "products of sales")
+        times = checks.array(self.times, np.float64, (sales,), "times of sales")
+        if not (times[1:] >= times[:-1]).all() or not np.isfinite(times).all():
+            raise ValueError("times of sales: they do not ascend")
+        return replace(
+            self,
+            indptr=indptr,
+            items=codes,
+            times=times,
+            customers=_owners(self.customers, sales, len(self.customer_ids), "customers of sales"),
+            stores=_owners(self.stores, sales, len(self.store_ids), "stores of sales"),
+        )
+
     def between(self, first: int, last: int) -> Baskets:
         """The sales first..last-1 of the time order, with the same codes."""
         lo, hi = self.indptr[first], self.indptr[last]
@@ -85,6 +109,13 @@ class Baskets:
     def until(self, moment: float) -> Baskets:
         """The sales strictly before `moment` (seconds since 1970 UTC)."""
         return self.between(0, int(np.searchsorted(self.times, moment, side="left")))
+
+
+def _owners(codes, sales: int, below: int, what: str) -> np.ndarray:
+    held = checks.array(codes, np.int32, (sales,), what)
+    if sales and not NONE <= held.min() <= held.max() < below:
+        raise ValueError(f"{what}: codes {held.min()} to {held.max()}, there are {below}")
+    return held
 
 
 def _sizes(items: np.ndarray, customers: np.ndarray) -> dict[str, int]:

@@ -139,7 +139,7 @@ class Publisher:
 
     def _outlast(self, operation: Callable[[], dict[str, str]]) -> dict[str, str]:
         def wait(seconds: float) -> bool:
-            self._health.report("mongo", "away")
+            self._health.report("answers", "MongoDB is away")
             OUTAGES.labels("mongo").inc()
             return self._stop.wait(seconds)
 
@@ -150,7 +150,7 @@ class Publisher:
                 raise AwayError("MongoDB is away") from None
             reason = mongo.first_line(error)
             raise Failure(f"MongoDB refuses to store recommendations: {reason}") from None
-        self._health.report("mongo")
+        self._health.report("answers")
         return result
 
 
@@ -160,11 +160,11 @@ def flush(outbox: Outbox, stop: Stop, health: Health) -> None:
     Raises AwayError when the process is to end meanwhile, Failure when a message was refused.
     """
     while outbox.flush(FLUSH_TIMEOUT):
-        health.report("kafka", "does not confirm")
+        health.report("answers", "Kafka does not confirm")
         OUTAGES.labels("kafka").inc()
         log.warning("Kafka does not confirm %d messages, waiting", outbox.waiting)
         if stop.requested:
             raise AwayError("Kafka is away")
-    health.report("kafka")
+    health.report("answers")
     if outbox.failed:
         raise Failure(f"Kafka refused {outbox.failed} messages: see above, then start again")

@@ -29,6 +29,8 @@ class Source:
         Called with the partitions that went to another member: what is held of them is its now.
     on_gained : callable
         Called with the partitions that came to this member.
+    instance : str, optional
+        A name of this member's own, under which it may come back without moving a partition.
     """
 
     def __init__(
@@ -38,8 +40,9 @@ class Source:
         topic: str,
         on_lost: Callable[[set[int]], None],
         on_gained: Callable[[set[int]], None],
+        instance: str | None = None,
     ) -> None:
-        self._consumer = kafka.consumer(options, group, on_commit=self._on_commit)
+        self._consumer = kafka.consumer(options, group, instance, on_commit=self._on_commit)
         self._topic = topic
         self._lost, self._gained = on_lost, on_gained
         self._offsets = Offsets()

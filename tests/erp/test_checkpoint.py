@@ -4,8 +4,6 @@ import pytest
 
 from erp import checkpoint
 from erp.checkpoint import Checkpoint, Counts, Position
-from erp.ingest.csv_reader import Fault
-from erp.ingest.rejects import Rejects
 from erp.process import Failure, UsageError
 
 JOB = {"tables": ["sales"], "since": None}
@@ -41,27 +39,12 @@ def test_a_broken_file_is_one_clear_line(tmp_path):
         checkpoint.load(path, JOB)
 
 
-def test_refused_rows_are_written_once(tmp_path):
-    """What was written after the last checkpoint is cut off when the job goes on from it."""
-    path = tmp_path / "rejects.csv"
-    rejects = Rejects(path)
-    rejects.add("a.csv", [Fault(2, "name", 'x,"y"', "broken")])
-    kept = rejects.sync()
-    rejects.add("a.csv", [Fault(3, "name", "z", "broken")])
-    rejects.sync()
-    again = Rejects(path, keep=kept)
-    again.add("a.csv", [Fault(4, "", "", "broken")])
-    assert path.stat().st_size < again.sync()
-    assert [
-        "file,line,column,value,reason",
-        'a.csv,2,name,"x,""y""",broken',
-        "a.csv,4,,,broken",
-    ] == path.read_text().splitlines()
-
-
-def test_a_new_job_begins_a_new_file_and_none_without_refused_rows(tmp_path):
-    """An old rejects file does not speak of this run."""
-    path = tmp_path / "rejects.csv"
-    path.write_text("old\n")
-    Rejects(path).add("a.csv", [])
-    assert not path.exists()
+def test_a_full_disk_is_one_clear_line_and_the_old_checkpoint_stays(tmp_path, limited_files):
+    """What was written last is whole; nothing half written lies beside it."""
+    path = tmp_path / "state.json"
+    checkpoint.save(path, Checkpoint(JOB))
+    many = {f"sales:{n}": Position("sales.csv", n) for n in range(1000)}
+    with limited_files(1000), pytest.raises(Failure, match="cannot write the checkpoint"):
+        checkpoint.save(path, Checkpoint(JOB, many))
+    assert Checkpoint(JOB) == checkpoint.load(path, JOB)
+    assert ["state.json"] == [file.name for file in tmp_path.iterdir()]

@@ -17,7 +17,11 @@ from pymongo.database import Database
 
 from config import Settings
 from local_stack.stack import Stack, free_ports
-from tests.pages.served import PATIENCE, ROOT, Gate, PageServer, Visit, environment
+from tests.environments import ROOT, environment
+from tests.pages.history_shop import Shop, process
+from tests.pages.history_view import SCRIPT
+from tests.pages.served import Gate, PageServer, Visit
+from tests.waiting import PATIENCE
 
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-quic", "--disable-background-networking"]
 NO_CHROMIUM = "no chromium for the tests of the pages: `make browser` installs it"
@@ -107,8 +111,21 @@ def page_server(
     yield serve
     for server in served.values():
         server.process.terminate()
-    for server in served.values():
-        server.process.wait(PATIENCE)
+    assert {0} >= {server.process.wait(PATIENCE) for server in served.values()}
+
+
+@pytest.fixture(scope="module")
+def shop(page_database: Database, page_settings: Settings) -> Shop:
+    """A shop whose sales the processor has summed up."""
+    made = Shop(page_database)
+    process(page_settings)
+    return made
+
+
+@pytest.fixture
+def server(page_server: Callable[..., PageServer], shop: Shop) -> PageServer:  # noqa: ARG001
+    """The history page of that shop."""
+    return page_server(SCRIPT)
 
 
 def _wait_until_served(server: PageServer) -> None:

@@ -1,22 +1,24 @@
 """A page that is served to a browser, and MongoDB behind a gate: what the fixtures hand out."""
 
 import contextlib
-import json
-import os
+import re
 import socket
 import subprocess
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Page
-from pydantic import SecretStr
+from playwright.sync_api import TimeoutError as NotInTime
 
-from config import Settings
 from local_stack.stack import free_ports
+from tests.waiting import PATIENCE
 
-ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 60  # seconds; bound on everything that a page is waited for
+SOON, LATER = 3, 20  # seconds without an effect, of a page at rest and of a busy one, until a
+# person does again what was not noticed
 
 
 class Gate:
@@ -71,19 +73,6 @@ class Gate:
         each.close()
 
 
-def environment(settings: Settings, **changed: object) -> dict[str, str]:
-    """The environment of a script with these settings and no other, so that no `.env` rules."""
-    inherited = {k: v for k, v in os.environ.items() if k.lower() not in Settings.model_fields}
-    values = {name.upper(): value for name, value in settings if value is not None} | changed
-    return inherited | {name: _text(value) for name, value in values.items()}
-
-
-def _text(value: object) -> str:
-    if isinstance(value, tuple):
-        return json.dumps(value)
-    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-
-
 @dataclass
 class PageServer:
     """A page that is being served."""
@@ -117,6 +106,64 @@ class Visit:
             }}""",
             timeout=PATIENCE * 1000,
         )
+
+    def insist(self, act: Callable[[], object], done: Callable[[], object]) -> None:
+        """Act until it is done: as a person does whose click met a page that was drawing anew."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            self.settle()
+            self.page.set_default_timeout(LATER * 1000)
+            with contextlib.suppress(NotInTime):
+                act()
+            self.page.set_default_timeout(PATIENCE * 1000)
+            if self._comes(done):
+                break
+            assert time.monotonic() < end, f"no effect: {self.page.url}"
+        self.settle()
+
+    def _comes(self, done: Callable[[], object]) -> bool:
+        began = quiet_since = time.monotonic()
+        while not done():
+            now = time.monotonic()
+            if self.running():
+                quiet_since = now
+            if now - quiet_since > SOON or now - began > LATER:
+                return False
+            self.page.wait_for_timeout(50)  # lets Playwright hear of what happens on the page
+        return True
+
+    def running(self) -> bool:
+        """True while the server draws the page."""
+        state = self.page.get_by_test_id("stApp").get_attribute("data-test-script-state")
+        return state != "notRunning"
+
+    def query(self) -> dict[str, list[str]]:
+        """The parameters of the address."""
+        return parse_qs(urlsplit(self.page.url).query)
+
+    def choose(self, label: str, option: str) -> None:
+        """Pick an option of a select box by its words; the address changes."""
+        box = self.page.get_by_role("combobox", name=re.compile(label)).first
+        before = self.page.url
+
+        def pick() -> None:
+            try:
+                box.click()
+                self.page.get_by_role("option", name=option, exact=True).click()
+            finally:
+                self.page.keyboard.press("Escape")
+
+        self.insist(pick, lambda: self.page.url != before)
+
+    def enter(self, label: str, value: str) -> None:
+        """Write into a field; the address changes."""
+        before = self.page.url
+
+        def write() -> None:
+            self.page.get_by_label(label).fill(value)
+            self.page.keyboard.press("Enter")
+
+        self.insist(write, lambda: self.page.url != before)
 
     def text(self) -> str:
         """All words on the page."""

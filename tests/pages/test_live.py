@@ -2,19 +2,26 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import pytest
 from playwright.sync_api import expect
 from pymongo import MongoClient
 
+from tests.waiting import PATIENCE, until
+
 SCRIPT = "erp_dashboard_dinamico.py"
 QUICK = "?every=2"  # seconds between two refreshes
-expect.set_options(timeout=30_000)  # ms; bound on everything that is waited for
+expect.set_options(timeout=PATIENCE * 1000)
 NOON = datetime(2017, 3, 14, 12, 0, tzinfo=UTC)
 HOSTILE = "<img src=x onerror=alert(1)> =1+1 **b** $x$ \N{WOMAN} " + "w" * 160
 METRIC = '[data-testid="stMetric"]'
 DIALOG = '[role="dialog"]'
+NOTE_WHAT_PASSES = """words => {
+    const look = () => { window.passed ||= document.body.textContent.includes(words) };
+    new MutationObserver(look).observe(
+        document.body, {subtree: true, childList: true, characterData: true});
+}"""
 
 
 def sale(number, minutes, **fields):
@@ -85,14 +92,14 @@ def expect_in_window(visit, words):
 def open_newest(visit):
     """Select the first row of the table."""
     table = visit.page.locator('[data-testid="stDataFrame"]').first
-    table.scroll_into_view_if_needed()
-    box = table.bounding_box()
-    visit.page.mouse.click(box["x"] + 17, box["y"] + 35 + 17)
+
+    def click():
+        table.scroll_into_view_if_needed()
+        box = table.bounding_box()
+        visit.page.mouse.click(box["x"] + 17, box["y"] + 35 + 17)
+
+    visit.insist(click, lambda: "sale" in visit.query())
     visit.page.wait_for_selector(f'{DIALOG} [data-testid="stDataFrame"]')
-
-
-def query(visit):
-    return parse_qs(urlsplit(visit.page.url).query)
 
 
 def test_an_empty_database_says_what_to_start(page_server, visit, stack):
@@ -135,59 +142,43 @@ def test_a_view_can_be_shared_by_its_address(page_server, visit):
         opened.page.goto(opened.server.url + "/" + address)
         opened.settle()
         expect_in_window(opened, expected)
-        assert parse_qs(address.lstrip("?")).keys() == query(opened).keys()
+        assert parse_qs(address.lstrip("?")).keys() == opened.query().keys()
 
 
 def test_filters_are_chosen_on_the_page(page_server, visit):
     """Store, payment, amount and the last minutes; the address follows."""
     opened = visit(page_server(SCRIPT))
     page = opened.page
-    page.get_by_label("Tiendas").click()
-    page.get_by_role("option", name="1", exact=True).click()
-    page.keyboard.press("Escape")
-    opened.settle()
+    opened.choose("Tiendas", "1")
     expect_in_window(opened, "40 tickets")
-    assert ["1"] == query(opened)["stores"]
-    page.get_by_label("Importe mínimo").fill("11")
-    page.keyboard.press("Enter")
+    assert ["1"] == opened.query()["stores"]
+    opened.enter("Importe mínimo", "11")
     expect(page.get_by_text("Ninguna venta cumple los filtros")).to_be_visible()
-    page.get_by_label("Importe mínimo").fill("")
-    page.keyboard.press("Enter")
+    opened.enter("Importe mínimo", "")
     expect_in_window(opened, "40 tickets")
-    opened.settle()
-    page.locator(
-        '[data-testid="stSelectbox"] [role="combobox"], [data-testid="stSelectbox"] input'
-    ).first.click()
-    page.get_by_role("option", name="Últimos minutos de datos").click()
-    opened.settle()
-    page.get_by_label("Minutos").fill("5")
-    page.keyboard.press("Enter")
+    opened.choose("Periodo", "Últimos minutos de datos")
+    opened.enter("Minutos", "5")
     expect_in_window(opened, "5 tickets")
-    opened.settle()
-    assert {"period": ["minutes"], "minutes": ["5"], "stores": ["1"]} == query(opened)
+    assert {"period": ["minutes"], "minutes": ["5"], "stores": ["1"]} == opened.query()
 
 
 def test_a_new_sale_shows_within_one_refresh_unless_the_reader_pauses(shop, page_server, visit):
     """The figures and the count of what is new; the page does not jump."""
     opened = visit(page_server(SCRIPT), QUICK)
     page = opened.page
-    page.mouse.move(900, 500)
-    page.mouse.wheel(0, 300)
-    page.wait_for_timeout(300)
-    place = page.get_by_test_id("stMain").evaluate("e => e.scrollTop")
+    place = page.get_by_test_id("stMain").evaluate("e => { e.scrollTop = 300; return e.scrollTop }")
     assert place > 0
+    page.evaluate(NOTE_WHAT_PASSES, "+1 desde la última lectura")
     try:
         shop.sales.insert_one(sale(900, 1, store_id="2", total_amount=1.5))
-        expect(page.get_by_text(re.compile(r"\+1 desde la última lectura"))).to_be_visible()
         wait_for_metric(opened, "Tickets", "42")
+        page.wait_for_function("window.passed")
         assert place == page.get_by_test_id("stMain").evaluate("e => e.scrollTop")
-        page.get_by_text("Pausar").click()
-        expect(page.get_by_text("En pausa")).to_be_visible()
-        opened.settle()
+        opened.insist(page.get_by_text("Pausar").click, page.get_by_text("En pausa").is_visible)
         shop.sales.insert_one(sale(901, 1))
         page.wait_for_timeout(3_000)  # more than one refresh
         assert "42" == metrics(opened)["Tickets"]
-        page.get_by_text("Pausar").click()
+        opened.insist(page.get_by_text("Pausar").click, page.get_by_text("En vivo").is_visible)
         wait_for_metric(opened, "Tickets", "43")
     finally:
         shop.sales.delete_many({"_id": {"$in": ["900", "901"]}})
@@ -201,13 +192,13 @@ def test_a_sale_opens_with_its_lines_and_recommendations(page_server, visit):
     expect(dialog).to_contain_text("Venta 100")
     expect(dialog).to_contain_text(f"Ana {HOSTILE} (c1)")
     expect(dialog).to_contain_text("99,50")
-    assert ["100"] == query(opened)["sale"]
+    assert ["100"] == opened.query()["sale"]
     page.wait_for_timeout(3_000)  # more than one refresh
-    cells = dialog.locator("[role=gridcell]").all_text_contents()
-    assert {"Leche entera", "Lácteos", "Pan de molde", HOSTILE} <= set(cells)
-    page.keyboard.press("Escape")
+    cells = dialog.locator("[role=gridcell]")
+    wanted = {"Leche entera", "Lácteos", "Pan de molde", HOSTILE}
+    until(lambda: wanted <= set(cells.all_text_contents()))
+    opened.insist(lambda: page.keyboard.press("Escape"), lambda: "sale" not in opened.query())
     expect(dialog).to_have_count(0)
-    page.wait_for_url(lambda url: "sale=" not in url)
     page.goto(f"{opened.server.url}/?sale=100")
     expect(dialog).to_contain_text("Venta 100")
     page.goto(f"{opened.server.url}/?sale=*nothing*")
@@ -220,8 +211,8 @@ def test_names_of_stores_and_payments_are_text(page_server, visit):
     assert 0 == opened.page.locator("img[src='x']").count()
     hidden = opened.page.locator(".legendtext").all_text_contents()
     assert any("<img src=x" in text for text in hidden), hidden
-    opened.page.get_by_label("Tiendas").click()
-    expect(opened.page.get_by_role("option", name=re.compile("onerror"))).to_be_visible()
+    hostile = opened.page.get_by_role("option", name=re.compile("onerror"))
+    opened.insist(opened.page.get_by_label("Tiendas").click, hostile.is_visible)
 
 
 def test_the_page_speaks_english_and_fits_a_phone_in_the_dark(page_server, visit):
@@ -240,10 +231,10 @@ def test_the_page_speaks_english_and_fits_a_phone_in_the_dark(page_server, visit
 def test_the_language_is_switched_on_the_page(page_server, visit):
     """The address remembers it."""
     opened = visit(page_server(SCRIPT))
-    opened.page.get_by_text("English").click()
+    opened.insist(opened.page.get_by_text("English").click, lambda: "lang" in opened.query())
     expect(opened.page.get_by_role("heading", name="Live sales")).to_be_visible()
     opened.settle()
-    assert ["en"] == query(opened)["lang"]
+    assert ["en"] == opened.query()["lang"]
 
 
 def test_an_outage_is_said_and_the_page_goes_on_by_itself(shop, page_server, visit, mongo_gate):

@@ -2,7 +2,6 @@
 
 import re
 from datetime import timedelta
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -13,12 +12,13 @@ from erp.kafka import Outbox, ensure_topics
 from erp.processor.acceptance import Group, Performance
 from erp.processor.performance import as_document
 from tests.recommendation_samples import START, document, message, recommendation, recommended
+from tests.waiting import PATIENCE
 
 SCRIPT = "print_recommendations_consumer.py"
 QUICK = "?every=2"  # seconds between two refreshes
 HOSTILE = "<img src=x onerror=alert(1)> =1+1 **b** $x$ \N{WOMAN} " + "w" * 160
 CARD = ".reco-card"
-expect.set_options(timeout=30_000)  # ms; bound on everything that is waited for
+expect.set_options(timeout=PATIENCE * 1000)
 
 
 @pytest.fixture(scope="module")
@@ -73,13 +73,12 @@ def titles(visit):
 
 
 def search(visit, words):
-    box = visit.page.get_by_label("Buscar venta, cliente o producto")
-    box.fill(words)
-    box.press("Enter")
+    visit.enter("Buscar venta, cliente o producto", words)
 
 
 def view(visit, name):
-    visit.page.get_by_test_id("stMain").get_by_role("radio", name=name).click()
+    choice = visit.page.get_by_test_id("stMain").get_by_role("radio", name=name)
+    visit.insist(choice.click, choice.is_checked)
 
 
 def test_nothing_yet_says_what_to_start(page_server, visit):
@@ -105,8 +104,8 @@ def test_each_sale_is_a_card_with_everything_that_is_known(page_server, visit):
         "all => all.map(e => e.style.width)"
     )
     assert ["24%"] == widths
-    opened.page.get_by_role("button", name="Page 3").click()
-    expect(opened.page.locator(CARD).first).to_contain_text("Venta s4")
+    third = opened.page.get_by_role("button", name="Page 3")
+    opened.insist(third.click, lambda: titles(opened)[:1] == ["Venta s4"])
 
 
 def test_search_finds_sales_customers_and_products(page_server, visit):
@@ -125,7 +124,7 @@ def test_search_finds_sales_customers_and_products(page_server, visit):
         expect(cards).to_have_count(len(expected))
         expect(cards.first).to_contain_text(expected[0])
         assert expected == titles(opened)
-        assert [words] == parse_qs(urlsplit(opened.page.url).query)["q"]
+        assert [words] == opened.query()["q"]
     search(opened, "<b>nothing")
     expect(opened.page.get_by_text("Ninguna recomendación cumple")).to_be_visible()
 
@@ -133,13 +132,11 @@ def test_search_finds_sales_customers_and_products(page_server, visit):
 def test_stores_and_order(page_server, visit):
     """A filter by store, the oldest first."""
     opened = visit(page_server(SCRIPT))
-    opened.page.get_by_label("Tiendas").click()
-    opened.page.get_by_role("option", name="2", exact=True).click()
-    opened.page.keyboard.press("Escape")
+    opened.choose("Tiendas", "2")
     expect(opened.page.locator(CARD)).to_have_count(7)
     expect(opened.page.locator(CARD).first).to_contain_text("Venta s19")
-    opened.page.get_by_text("más antiguas").click()
-    expect(opened.page.locator(CARD).first).to_contain_text("Venta s1")
+    oldest = opened.page.get_by_text("más antiguas")
+    opened.insist(oldest.click, lambda: titles(opened)[:1] == ["Venta s1"])
 
 
 def test_new_answers_come_by_themselves_after_clearing_and_the_beginning_brings_all_back(
@@ -147,13 +144,13 @@ def test_new_answers_come_by_themselves_after_clearing_and_the_beginning_brings_
 ):
     """Within one refresh."""
     opened = visit(page_server(SCRIPT), QUICK)
-    opened.page.get_by_role("button", name="Limpiar").click()
-    expect(opened.page.get_by_text("Limpio.")).to_be_visible()
+    clear = opened.page.get_by_role("button", name="Limpiar")
+    opened.insist(clear.click, opened.page.get_by_text("Limpio.").is_visible)
     send(recommendation(21))
     expect(opened.page.locator(CARD)).to_have_count(1)
     assert ["Venta s21"] == titles(opened)
-    opened.page.get_by_role("button", name="Volver al principio").click()
-    expect(opened.page.locator(CARD)).to_have_count(8)
+    back = opened.page.get_by_role("button", name="Volver al principio")
+    opened.insist(back.click, lambda: 8 == opened.page.locator(CARD).count())
     assert ["Venta s21", "Venta s20"] == titles(opened)[:2]
     assert "21 en memoria" in opened.text()
 

@@ -89,7 +89,7 @@ TEXTS: dict[str, dict[str, str]] = {
     "pareto": {"es": "Pareto de tiendas", "en": "Store Pareto"},
     "pareto_note": {
         "es": "{stores} de {total} tiendas ({share}) hacen el 80 % de las ventas.",
-        "en": "{stores} of {total} stores ({share}) make 80 % of the sales.",
+        "en": "{stores} of {total} stores ({share}) make 80% of the sales.",
     },
     "category_tiles": {"es": "Categorías", "en": "Categories"},
     "subcategory_tiles": {"es": "Subcategorías", "en": "Subcategories"},

@@ -94,8 +94,8 @@ TEXTS: dict[str, dict[str, str]] = {
         "en": "Lines of the sale were missing at the deadline.",
     },
     "reco_made": {
-        "es": "Calculada {time} en {latency} ms · {algo} · {version}",
-        "en": "Made {time} in {latency} ms · {algo} · {version}",
+        "es": "Calculada {time} en {latency} · {algo} · {version}",
+        "en": "Made {time} in {latency} · {algo} · {version}",
     },
     "reco_answers": {"es": "Ventas con recomendación", "en": "Sales answered"},
     "reco_mean_confidence": {"es": "Confianza media", "en": "Mean confidence"},
@@ -114,7 +114,6 @@ TEXTS: dict[str, dict[str, str]] = {
         "es": "Desde que la venta entra en Kafka hasta que su recomendación está lista.",
         "en": "From the sale's entry in Kafka until its recommendation is made.",
     },
-    "reco_ms": {"es": "{n} ms", "en": "{n} ms"},
     "reco_model_age": {"es": "Edad del modelo", "en": "Age of the model"},
     "reco_model_version": {"es": "Versión {version}", "en": "Version {version}"},
     "reco_bought_next": {"es": "Acierto en la compra siguiente", "en": "Bought in the next sale"},

@@ -1,9 +1,11 @@
 """Columns of messages into Kafka: what arrives, where, and what is refused."""
 
 import polars as pl
+import pytest
 
 from erp import kafka
-from erp.ingest.column_outbox import ColumnOutbox
+from erp.ingest import column_outbox as outboxes
+from erp.ingest.column_outbox import ColumnOutbox, RowOutbox, column_outbox
 
 
 def stored(settings, topic, count):
@@ -25,19 +27,43 @@ def test_columns_arrive_as_messages_do_one_by_one(settings):
         key=pl.format("ñ{}", "n"), value=pl.format("value {}", "n")
     )
     table = table.slice(5)
-    columns, dicts = ColumnOutbox(settings.kafka, max_messages=70), kafka.Outbox(settings.kafka)
-    assert 500 == columns.send(topics[0], table["key"], table["value"])
+    columns, dicts = (
+        column_outbox(settings.kafka, max_messages=70),
+        kafka.Outbox(settings.kafka),
+    )
+    assert isinstance(columns, ColumnOutbox)
+    assert 500 == columns.send_columns(topics[0], table["key"], table["value"])
     dicts.send(topics[1], table.to_dicts())
     assert 0 == columns.flush(30) == dicts.flush(30)
     assert (500, 0) == (columns.delivered, columns.failed)
     assert stored(settings, topics[1], 500) == stored(settings, topics[0], 500)
 
 
+@pytest.mark.parametrize("trouble", [AttributeError("no such symbol"), OSError("no such file")])
+def test_a_build_that_hides_its_functions_sends_the_same(settings, monkeypatch, trouble):
+    """Where ctypes finds no librdkafka the client's own way has to do, with the same account."""
+
+    def hidden(*_):
+        raise trouble
+
+    monkeypatch.setattr(outboxes.ctypes, "CDLL", hidden)
+    topic = settings.topic_prefix + "rows"
+    kafka.ensure_topics(settings.kafka, [topic], 3, 1)
+    outbox = column_outbox(settings.kafka, **{"message.max.bytes": 2_000})
+    assert isinstance(outbox, RowOutbox)
+    keys = pl.Series(["a", "ñ", "c"])
+    assert 3 == outbox.send_columns(topic, keys, pl.Series(["1", "2" * 5_000, "é"]))
+    assert 0 == outbox.flush(30)
+    assert (2, 1) == (outbox.delivered, outbox.failed)
+    sent = {(key.decode(), value.decode()) for _, key, value in stored(settings, topic, 2)}
+    assert {("a", "1"), ("c", "é")} == sent
+
+
 def test_what_is_too_large_is_refused_and_counted(settings):
     """The others go on."""
     topic = settings.topic_prefix + "large"
     kafka.ensure_topics(settings.kafka, [topic], 1, 1)
-    outbox = ColumnOutbox(settings.kafka, **{"message.max.bytes": 2_000})
-    outbox.send(topic, pl.Series(["a", "b", "c"]), pl.Series(["1", "2" * 5_000, "3"]))
+    outbox = column_outbox(settings.kafka, **{"message.max.bytes": 2_000})
+    outbox.send_columns(topic, pl.Series(["a", "b", "c"]), pl.Series(["1", "2" * 5_000, "3"]))
     assert 0 == outbox.flush(30)
     assert (2, 1) == (outbox.delivered, outbox.failed)

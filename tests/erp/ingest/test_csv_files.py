@@ -4,7 +4,7 @@ import pytest
 
 from erp.contract import CUSTOMERS, PRODUCTS, SALES, SALES_ITEMS
 from erp.ingest import csv_files
-from erp.ingest.csv_files import HeaderError
+from erp.ingest.csv_files import UnusableFileError
 from erp.process import Failure
 
 
@@ -40,7 +40,7 @@ def test_an_unusable_header_is_refused(tmp_path, header, message):
     """A required column is missing, or one column stands there twice."""
     path = tmp_path / "products.csv"
     path.write_text(header + "\n")
-    with pytest.raises(HeaderError, match=message):
+    with pytest.raises(UnusableFileError, match=message):
         csv_files.describe(path, PRODUCTS)
 
 

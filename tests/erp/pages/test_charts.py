@@ -60,3 +60,21 @@ def test_tiles_fill_the_space(values: list[float]) -> None:
             apart_x = x + width <= other_x + 1e-9 or other_x + other_width <= x + 1e-9
             apart_y = y + height <= other_y + 1e-9 or other_y + other_height <= y + 1e-9
             assert apart_x or apart_y
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of a colour written as #rrggbb."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_words_on_tiles_can_be_read() -> None:
+    """Text and tile differ by 4.5 : 1 or more, as WCAG 2.2 asks, on the light as on the dark."""
+    values = [100 - number for number in range(100)]
+    names = [str(value) for value in values]
+    bars = charts.tiles(names, values, names, values, ",.").data[0]
+    assert bars.marker.color[0] != bars.marker.color[-1]
+    for tile, words in zip(bars.marker.color, bars.insidetextfont.color, strict=True):
+        darker, lighter = sorted(luminance(colour) + 0.05 for colour in (tile, words))
+        assert lighter / darker >= 4.5

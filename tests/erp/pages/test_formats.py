@@ -84,6 +84,13 @@ def test_moments_are_in_the_business_time_zone(spanish: Formats, english: Format
     assert "hace 5 minutos" == spanish.ago(300)
 
 
+def test_a_short_while_has_the_unit_that_fits(spanish: Formats, english: Formats) -> None:
+    """Milliseconds, seconds or minutes, in the reader's spelling."""
+    assert ["45 ms", "4,7 s", "7,9 min"] == [spanish.elapsed(ms) for ms in (45, 4_730, 475_893)]
+    assert "4.7 sec" == english.elapsed(4_730)
+    assert MISSING == spanish.elapsed(None)
+
+
 def test_date_picker_has_the_readers_order(spanish: Formats, english: Formats) -> None:
     """The order of day and month is the reader's."""
     assert ["DD/MM/YYYY", "MM/DD/YYYY"] == [spanish.date_picker, english.date_picker]

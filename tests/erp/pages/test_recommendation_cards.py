@@ -106,6 +106,15 @@ def test_a_sale_of_a_thousand_lines_makes_no_card_of_a_thousand_lines():
     assert "N60" not in words
 
 
+def test_the_largest_reasons_are_named_and_the_rest_counted():
+    """A long basket gives every recommendation a dozen of them."""
+    reasons = [Reason(f"b{n}", f"Why {n}", 10.0) for n in range(10)]
+    made = recommendation(1, recommendations=[recommended("p", because_of=reasons)])
+    words = Reader(cards(spanish, FMT, [made], {})).words
+    assert "Why 2 (10 %) y 7 más" in words.replace("\xa0", " ")
+    assert "Why 3" not in words
+
+
 @pytest.mark.parametrize(("percent", "width"), [(-5.0, "0.0"), (250.0, "100.0"), (33.3, "33.3")])
 def test_a_bar_stays_within_its_track(percent, width):
     """Whatever a service writes."""

@@ -1,0 +1,110 @@
+"""What is on its way to Kafka, and the word that it is there."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+import polars as pl
+from confluent_kafka import Consumer, KafkaException
+
+from erp import kafka
+from erp.contract import Table
+from erp.ingest.column_outbox import Columns
+from erp.process import Failure, Stop
+
+log = logging.getLogger("erp.producer")
+
+CONFIRM_EVERY = 2.0  # s between two checkpoints
+PATIENCE = 10.0  # s for Kafka to take the rest after a signal
+LAST_WORD_EVERY = 10.0  # s between two warnings that Kafka is away
+
+
+class Delivery:
+    """Hands messages over and learns when Kafka has all of them.
+
+    Parameters
+    ----------
+    outbox : Columns
+        Sends them.
+    reader : Consumer
+        Asks the topics how many messages they hold.
+    topics : mapping
+        The topic of each table; nobody else writes there.
+    stop : Stop
+        After a signal Kafka has PATIENCE seconds to take the rest.
+    save : callable
+        Writes down how far the job got; called when all that was handed over is confirmed.
+    """
+
+    def __init__(
+        self,
+        outbox: Columns,
+        reader: Consumer,
+        topics: Mapping[Table, str],
+        stop: Stop,
+        save: Callable[[], None],
+    ) -> None:
+        self._outbox, self._reader, self._topics = outbox, reader, topics
+        self._stop, self._save = stop, save
+        self._stored_before = kafka.messages_in(reader, topics.values())
+        self._confirmed_at = time.monotonic()
+        self._told_to_stop_at: float | None = None
+
+    def send(self, table: Table, keys: pl.Series, values: pl.Series) -> int:
+        """Hand messages over; how many were taken, from the first, before patience ended."""
+        return self._outbox.send_columns(self._topics[table], keys, values, self._out_of_patience)
+
+    def confirm_now_and_then(self) -> None:
+        """Confirm, if the last time is some seconds ago."""
+        if time.monotonic() - self._confirmed_at > CONFIRM_EVERY:
+            self.confirm()
+
+    def confirm(self) -> bool:
+        """Wait until Kafka has everything, then write down how far that is; False if it has not."""
+        last_word = time.monotonic()
+        while self._outbox.flush(0.5) and not self._out_of_patience():
+            if time.monotonic() - last_word > LAST_WORD_EVERY:
+                log.warning("Kafka takes nothing for now, %d messages wait", self._outbox.waiting)
+                last_word = time.monotonic()
+        if self._outbox.waiting or self._outbox.failed or self._missing():
+            return False
+        self._save()
+        self._confirmed_at = time.monotonic()
+        return True
+
+    def settle(self) -> int:
+        """Wait for the last confirmations; the number of messages that are not in Kafka."""
+        whole = self.confirm()
+        undelivered = self._outbox.waiting + self._outbox.failed
+        if not whole and not undelivered:
+            undelivered = self._missing()
+        if undelivered:
+            log.error("Kafka does not have %d messages: --resume sends them again", undelivered)
+        elif self._stop.requested:
+            log.info("stopped; everything sent is confirmed, --resume goes on from here")
+        return undelivered
+
+    def _out_of_patience(self) -> bool:
+        """True when a signal came and Kafka had its time to take the rest."""
+        if not self._stop.requested:
+            return False
+        self._told_to_stop_at = self._told_to_stop_at or time.monotonic()
+        return time.monotonic() - self._told_to_stop_at > PATIENCE
+
+    def _missing(self) -> int:
+        """Messages that Kafka confirmed and that its topics do not count.
+
+        The topics' own count is the last word: a topic that is deleted and made anew while messages
+        flow confirms some and has none of them.
+        """
+        while True:
+            try:
+                stored = kafka.messages_in(self._reader, self._topics.values())
+                return max(0, self._outbox.delivered - (stored - self._stored_before))
+            except KafkaException as error:
+                if self._out_of_patience():
+                    raise Failure(
+                        "Kafka went away before its topics were counted"
+                        f" ({error.args[0].str()}): --resume sends again what is not certain"
+                    ) from None
+                self._stop.wait(0.2)

@@ -1,0 +1,20 @@
+"""A page without a browser, under the settings of a test."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from unittest import mock
+
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from tests.environments import ROOT
+
+
+@contextmanager
+def opened(script: str, environment: Mapping[str, str]) -> Iterator[AppTest]:
+    """The page of a script; what it caches goes with it."""
+    with mock.patch.dict(os.environ, environment):
+        yield AppTest.from_file(str(ROOT / script), default_timeout=30)
+    st.cache_data.clear()
+    st.cache_resource.clear()
