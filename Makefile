@@ -47,7 +47,9 @@ lock: .venv/.tools ## write the locks anew, after a change of requirements*.txt
 	    $$file.txt --output-file $$file.lock; done
 
 audit: .venv/.tools ## look the locked packages up among known vulnerabilities (asks pypi.org)
-	$(TOOLS)/pip-audit --requirement requirements-dev.lock --require-hashes --disable-pip --strict
+	@$(TOOLS)/pip-audit --requirement requirements-dev.lock --require-hashes --disable-pip --strict \
+	  || { echo "make audit: a vulnerability is listed above, or pypi.org could not be asked about a" \
+	    "package (offline, or behind a mirror that does not know them): nothing is proven" >&2; exit 1; }
 
 hooks: .venv/.tools .venv/.developing ## have git check what is committed (pre-commit)
 	$(TOOLS)/pre-commit install

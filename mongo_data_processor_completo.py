@@ -18,6 +18,7 @@ Exit codes: 0 done or stopped; 1 failed; 2 usage or configuration.
 
 import argparse
 import logging
+import time
 from contextlib import suppress
 
 from pymongo.database import Database
@@ -118,8 +119,10 @@ def one_round(database: Database[Document], zone: str, memory: Memory | None) ->
 
 def follow(acceptance: Acceptance, result: Result | None = None) -> None:
     """What became of the recommendations, up to the round that stands."""
+    started = time.monotonic()
     if days := acceptance.update(result.visits if result else None):
-        log.info("recommendations of %d days of sales were followed up", days)
+        seconds = time.monotonic() - started
+        log.info("recommendations: %d days of sales followed up in %.2f s", days, seconds)
 
 
 if __name__ == "__main__":

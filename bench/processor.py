@@ -1,8 +1,9 @@
 """What the processor costs: the whole of Complete Journey, then one more day, then one late line.
 
-Starts a MongoDB of its own in memory, stores every sale but those of the last day, and runs the
-processor as its user does. The peer of the whole is reading the same documents and nothing else,
-which no computation can be faster than; the peer of a day and of a line is the whole.
+Starts a MongoDB of its own in memory, stores every sale but those of the last day and an answer of
+five bestsellers to each, and runs the processor as its user does. The peer of the whole is reading
+the same documents and nothing else, which no computation can be faster than; the peer of a day and
+of a line is the whole.
 
     python bench/processor.py
     python bench/processor.py --json > processor.json
@@ -27,6 +28,7 @@ from _shop_documents import BATCH, ZONE, documents_of, mongodb, store
 from pymongo.database import Database
 
 from erp import contract
+from erp.mongo import ensure_recommendation_indexes
 from erp.processor.changes import OVERLAP
 from erp.processor.snapshots import read_stamp
 
@@ -47,6 +49,7 @@ def main() -> int:
             if "sale_id" in early.columns:
                 early = early.join(late, on="sale_id", how="anti")
             store(database, table, early)
+        store_answers(database, frames)
         floor = timed(lambda: read_everything(database))
         process = scripts.start(SCRIPT, "--watch", "0.2", BUSINESS_TIMEZONE=ZONE)
         watched = Watched(process, database)
@@ -58,7 +61,7 @@ def main() -> int:
         done = watched.until(lambda stamp: stamp.lines == lines)
         change_a_line(database)
         watched.until(lambda stamp: stamp.round > done)
-        rounds = watched.rounds()
+        rounds, followed = watched.rounds(), watched.followed()
     (whole, whole_cpu), *days, (line, line_cpu) = rounds
     day, day_cpu = (sum(column) for column in zip(*days, strict=True))
     show(
@@ -67,6 +70,8 @@ def main() -> int:
             "reading_alone": metric(floor, None, "s"),
             "one_more_day": metric(day, None, "s"),
             "one_late_line": metric(line, None, "s"),
+            "following_up_all_answers": metric(followed[0], None, "s"),
+            "following_up_one_more_day": metric(sum(followed[1:]), None, "s"),
             "whole_per_reading_alone": metric(whole / floor, None, "ratio"),
             "one_more_day_per_whole": metric(day / whole, None, "ratio"),
             "one_late_line_per_whole": metric(line / whole, None, "ratio"),
@@ -96,6 +101,38 @@ def read_everything(database: Database) -> None:
         projection = dict.fromkeys(table.columns, 1)
         for _ in database[table.name].find_raw_batches({}, projection, batch_size=BATCH):
             pass
+
+
+def store_answers(database: Database, frames: dict[str, pl.DataFrame]) -> None:
+    """To each sale five of the bestsellers, as the service stores them but for their names."""
+    lines = frames[contract.SALES_ITEMS.name]["product_id"]
+    best = lines.value_counts(sort=True)["product_id"].head(100).to_list()
+    names = ["sale_id", "customer_id", "sale_datetime"]
+    for some in frames[contract.SALES.name].select(names).iter_slices(BATCH):
+        database[contract.RECOMMENDATIONS].insert_many(
+            [
+                {
+                    "_id": sale_id,
+                    "sale_id": sale_id,
+                    "customer_id": customer_id,
+                    "timestamp": moment,
+                    "created_at": moment,
+                    "model_version": "bestsellers",
+                    "recommendations": [
+                        {
+                            "product_id": best[(number + 7 * rank) % len(best)],
+                            "ranking": rank,
+                            "source": "popular",
+                            "confidence_percentage": 10.0 / rank,
+                        }
+                        for rank in range(1, 6)
+                    ],
+                }
+                for number, (sale_id, customer_id, moment) in enumerate(some.iter_rows())
+            ],
+            ordered=False,
+        )
+    ensure_recommendation_indexes(database, 0)
 
 
 def change_a_line(database: Database) -> None:
@@ -145,6 +182,11 @@ class Watched:
             if len(found) == rounds or time.monotonic() > deadline:
                 return [(float(seconds), float(cpu)) for seconds, cpu in found]
             time.sleep(0.1)
+
+    def followed(self) -> list[float]:
+        """The seconds of each time that answers were followed up."""
+        found = re.findall(r"followed up in ([\d.]+) s", self.process.log.read_text())
+        return [float(seconds) for seconds in found]
 
 
 if __name__ == "__main__":

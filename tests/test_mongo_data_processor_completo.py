@@ -218,7 +218,7 @@ def test_follows_up_recommendations_once_and_while_watching(database, run_script
     shop.put("sales", sale_id="end", sale_datetime=datetime(2024, 3, 11, 12, tzinfo=UTC))
     _wait_for(lambda: _model_arm(database) == (2, 4, 1))
     assert 0 == watching.stop()
-    assert "recommendations of 1 days of sales were followed up" in watching.stderr
+    assert "recommendations: 1 days of sales followed up in" in watching.stderr
 
 
 def _model_arm(database):

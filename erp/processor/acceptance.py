@@ -12,8 +12,9 @@ The counts are shares of products, and products of one answer are alike, so that
 (Wilson) are somewhat narrow.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
 
@@ -173,8 +174,8 @@ def follow(
     )
 
 
-def grouped(followed: pl.DataFrame) -> list[Group]:
-    """The groups of the offers that `follow` gave."""
+def grouped(followed: pl.DataFrame) -> dict[date, list[Group]]:
+    """By day of the sales, the groups of the offers that `follow` gave, with the column `day`."""
     names = [f"{low:g}-{high:g}" for low, high in pairwise(BOUNDS)]
     treated = followed.filter(~pl.col("control"))
     kinds = {
@@ -192,16 +193,16 @@ def grouped(followed: pl.DataFrame) -> list[Group]:
         ),
         "version": (treated, pl.col("version")),
     }
-    return [
-        Group(by=by, **row)
-        for by, (offers, key) in kinds.items()
-        for row in _counts(offers, key).iter_rows(named=True)
-    ]
+    groups: dict[date, list[Group]] = defaultdict(list)
+    for by, (offers, key) in kinds.items():
+        for row in _counts(offers, key).iter_rows(named=True):
+            groups[row.pop("day")].append(Group(by=by, **row))
+    return groups
 
 
 def _counts(offers: pl.DataFrame, key: pl.Expr) -> pl.DataFrame:
     return (
-        offers.group_by(key.alias("key"))
+        offers.group_by("day", key.alias("key"))
         .agg(
             answers=pl.col("answer").n_unique().cast(pl.Int64),
             hits=pl.col("answer").filter("accepted").n_unique().cast(pl.Int64),
@@ -211,7 +212,7 @@ def _counts(offers: pl.DataFrame, key: pl.Expr) -> pl.DataFrame:
             next=pl.col("next").sum().cast(pl.Int64),
             said=(pl.col("confidence").filter("returned") / 100).sum(),
         )
-        .sort("key")
+        .sort("day", "key")
     )
 
 

@@ -139,7 +139,7 @@ def _attempt(
     queries = (
         [query]
         if ids is None
-        else [{"_id": {"$in": batch}} for batch in _batches(ids, _IDS_AT_ONCE)]
+        else [{"_id": {"$in": batch}} for batch in batched(ids, _IDS_AT_ONCE)]
     )
     projection = None if fields is None else list(fields)
     reply = _REPLY_OF_FACTS if collection == FACTS and fields is None else _REPLY
@@ -190,7 +190,7 @@ def publish_whole(
     for name, documents in contents.items():
         database.drop_collection(name + NEXT)
         database.create_collection(name + NEXT)
-        for batch in _batches(documents, _BATCH):
+        for batch in batched(documents, _BATCH):
             database[name + NEXT].insert_many(batch, ordered=False)
             written += len(batch)
         indexes(name, database[name + NEXT])
@@ -203,7 +203,7 @@ def publish_whole(
 def publish_changes(database: Database[Document], changes: Changes, stamp: Document) -> None:
     """Set these fields of these documents, new ones too, all at once to the reader's eye."""
     database.drop_collection(JOURNAL)
-    for batch in _batches(_entries(changes), _BATCH):
+    for batch in batched(_entries(changes), _BATCH):
         database[JOURNAL].insert_many(batch, ordered=False)
     _write_state(database, stamp | {"phase": APPLYING})
     _apply(database)
@@ -249,7 +249,7 @@ def _entries(changes: Changes) -> Iterator[Document]:
 def _apply(database: Database[Document]) -> None:
     for name in COLLECTIONS:
         entries = database[JOURNAL].find({"collection": name}, batch_size=_REPLY_OF_FACTS)
-        for batch in _batches(entries, _BATCH):
+        for batch in batched(entries, _BATCH):
             database[name].bulk_write([_operation(entry) for entry in batch], ordered=False)
 
 
@@ -260,7 +260,8 @@ def _operation(entry: Document) -> DeleteOne | UpdateOne:
     return UpdateOne(chosen, {"$set": entry["fields"]}, upsert=True)
 
 
-def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of `size`, the last one of what is left."""
     waiting = iter(items)
     while batch := list(islice(waiting, size)):
         yield batch

@@ -68,7 +68,8 @@ def test_the_control_group_is_kept_apart():
     """It counts in `arm` alone; days add up."""
     both = answers(("ana", False), ("eva", True))
     offered = offers((0, "a", 1, "model", 20.0), (1, "b", 1, "popular", 4.0))
-    found = grouped(follow(both, offered, purchases(("n", "ana", 1, "a")), 30))
+    followed = follow(both, offered, purchases(("n", "ana", 1, "a")), 30)
+    found = grouped(followed.with_columns(day=pl.lit(START.date())))[START.date()]
     day = [{name: getattr(group, name) for name in group.__struct_fields__} for group in found]
     total = {(g.by, g.key): (g.answers, g.hits, g.products, g.accepted) for g in added([day, day])}
     one = (2, 2, 2, 2)
