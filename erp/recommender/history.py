@@ -20,6 +20,7 @@ DAY = 86400.0  # seconds
 SCALES = (0.25, 1.0, 4.0)  # of the half-life
 CURRENT = 1  # the scale that is the given half-life itself
 FARTHEST = 200.0  # half-lives ahead of the origin that are told apart
+ITEMS_KEPT = 500  # heaviest items of a customer; live sums may hold twice as many for a while
 
 
 Sums = tuple[np.ndarray, np.ndarray, np.ndarray]  # items, sums (items, 3), totals (3)
@@ -234,10 +235,21 @@ class History:
         held, sums, totals = self.sums_of(customer) or NOTHING
         if customer not in self._live:  # those of an artefact are read-only and half as exact
             held, sums, totals = held.copy(), sums.astype(np.float64), totals.astype(np.float64)
-        self._live[customer] = _with_sale(held, sums, totals, items, age, sign)
+        held, sums, totals = _with_sale(held, sums, totals, items, age, sign)
+        if len(held) > 2 * ITEMS_KEPT:
+            kept = np.sort(np.argsort(-sums.sum(axis=1), kind="stable")[:ITEMS_KEPT])
+            held, sums = held[kept], sums[kept]
+        self._live[customer] = held, sums, totals
         self._live.move_to_end(customer)
         if len(self._live) > self.max_live:
             self._live.popitem(last=False)
+
+    def warm_up(self) -> None:
+        """Compile what adds a sale, or load it from the cache, ahead of the first one."""
+        for writeable in (True, False):  # two kinds of array to the compiler
+            items = np.zeros(0, np.int32)
+            items.flags.writeable = writeable
+            _with_sale(*NOTHING, items, np.zeros(len(SCALES)), 1.0)
 
     def batch(self, customers: Sequence[str | None], times: np.ndarray) -> HistoryRows:
         """The frequencies of the customers at the given times (seconds), one row each."""
@@ -299,7 +311,7 @@ def _with_sale(known, sums, totals, items, age, sign):
 
 
 def fit_history(
-    baskets, half_life_days: float, items_kept: int = 500, origin: float | None = None
+    baskets, half_life_days: float, items_kept: int = ITEMS_KEPT, origin: float | None = None
 ) -> History:
     """The history of every customer at the end of the data, its `items_kept` heaviest items.
 

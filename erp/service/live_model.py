@@ -193,6 +193,7 @@ class LiveModel:
         before = self._model
         model.use(self._catalogue.catalogue)
         model.recommend_many([[]], n=self._top_n)  # builds what the first call builds
+        model.history.warm_up()
         if before is not None:
             model.observe_from(before)
         self._model = model

@@ -1,0 +1,142 @@
+"""The model in service as it comes, goes and learns."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from erp import recommender
+from erp.contract import PRODUCTS, RECOMMENDATIONS, SALES_ITEMS, Product, Sale, SaleItem, document
+from erp.metrics import Health
+from erp.service.baskets import Basket, Line
+from erp.service.live_model import LiveModel
+from erp.service.sale_answers import answers
+
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+NAMES = "abcdef"
+
+
+def fitted(pair, **settings):
+    """A model in which two products are always bought together."""
+    pairs = [pair] * 30 + [("e", "f")] * 20 + [("a", "b")] * 5
+    lines = [(f"t{n}", product) for n, pair in enumerate(pairs) for product in pair]
+    return recommender.fit(
+        {"sale_id": [sale for sale, _ in lines], "product_id": [product for _, product in lines]},
+        {
+            "sale_id": [f"t{n}" for n in range(len(pairs))],
+            "sale_datetime": ["2024-04-01T10:00:00Z"] * len(pairs),
+        },
+        **settings,
+    )
+
+
+def basket(sale_id="s", product="a", customer=None):
+    """A sale of one product."""
+    sale = Sale(sale_id, NOON, customer_id=customer)
+    return Basket(sale, 0, lines={1: Line(product, 1.0)}, complete=True)
+
+
+@pytest.fixture
+def live(database, tmp_path):
+    """A live model over six products; `live.path` is its file."""
+    database[PRODUCTS.name].insert_many(
+        [document(PRODUCTS, Product(key, key.upper(), active=True)) for key in NAMES]
+    )
+    made = LiveModel(tmp_path / "model.pkl", 2, [], database, Health(["model"]))
+    made.path = tmp_path / "model.pkl"
+    return made
+
+
+def best(live, **fields):
+    """The product offered first."""
+    (answer,) = live.answers([basket(**fields)])
+    return answer["recommendations"][0]["product_id"]
+
+
+def test_empty_shop_is_answered_with_nothing(database, tmp_path):
+    """Without model, products and sales there is an answer all the same."""
+    live = LiveModel(tmp_path / "none.pkl", 2, [], database, Health([]))
+    live.start()
+    (answer,) = live.answers([basket()])
+    assert ("none", "none", []) == (
+        live.version,
+        answer["model_version"],
+        answer["recommendations"],
+    )
+
+
+def test_without_a_model_what_sells_is_offered(live, database):
+    """The lines of the shop are counted."""
+    items = [SaleItem(f"h{n}", 1, "c" if n else "d", 1.0) for n in range(3)]
+    database[SALES_ITEMS.name].insert_many([document(SALES_ITEMS, each) for each in items])
+    live.start()
+    assert ("c", "d") == (best(live), best(live, product="c"))
+
+
+def test_new_file_is_taken_over_and_a_broken_or_missing_one_is_not(live, caplog):
+    """The version changes with the file; what cannot be loaded changes nothing and is logged."""
+    first, second = fitted(("a", "c")), fitted(("a", "d"))
+    first.save(live.path)
+    live.start()
+    assert (first.version, "c") == (live.version, best(live))
+    second.save(live.path)
+    live.refresh()
+    assert (second.version, "d") == (live.version, best(live))
+    live.path.write_bytes(b"broken")
+    live.refresh()
+    live.path.unlink()
+    live.refresh()
+    assert (second.version, "d") == (live.version, best(live))
+    assert f"model {second.version} stays" in caplog.text
+    assert "is gone" in caplog.text
+
+
+def test_model_that_appears_replaces_what_sells(live):
+    """From popularity to a model without a restart."""
+    live.start()
+    assert "popularity" == live.answers([basket()])[0]["algo"]
+    model = fitted(("a", "c"))
+    model.save(live.path)
+    live.refresh()
+    assert (model.algo, "c") == (live.answers([basket()])[0]["algo"], best(live))
+
+
+def test_purchases_outlive_a_change_of_the_model(live):
+    """What customers bought since the training is known to the next model too."""
+    fitted(("a", "c")).save(live.path)
+    live.start()
+    live.observe([basket(f"old{n}", "f", "regular") for n in range(3)])
+    fitted(("a", "d")).save(live.path)
+    live.refresh()
+    offered = live.answers([basket(customer="regular")])[0]["recommendations"]
+    assert {"d", "f"} == {each["product_id"] for each in offered}
+
+
+def test_sales_that_other_copies_answered_are_learnt(live, database):
+    """Their answers are read from the collection; a copy that is alone needs not to."""
+    model = fitted(("a", "c"))
+    model.save(live.path)
+    live.start()
+    live.refresh_history()
+
+    def answered_elsewhere(customer):
+        given = answers(model, [basket(f"{customer}{n}", "f", customer) for n in range(3)], 2)
+        database[RECOMMENDATIONS].insert_many(given)
+        return {
+            each["product_id"]
+            for each in live.answers([basket(customer=customer)])[0]["recommendations"]
+        }
+
+    answered_elsewhere("regular")
+    live.refresh_history(alone=True)
+    assert "f" not in answered_elsewhere("another")
+    live.refresh_history()
+    offered = live.answers([basket(customer="regular")])[0]["recommendations"]
+    assert {"c", "f"} == {each["product_id"] for each in offered}
+
+
+def test_what_a_model_was_told_never_to_recommend_stays_so(live):
+    """The trainer's list holds in the service, though the service has none of its own."""
+    live.start()
+    fitted(("a", "c"), never_recommend=("c",)).save(live.path)
+    live.refresh()
+    assert "c" != best(live)

@@ -1,0 +1,170 @@
+"""Answers on their way to MongoDB and Kafka."""
+
+import signal
+from queue import Empty
+
+import pytest
+from pymongo.errors import BulkWriteError
+
+from erp.contract import Sale
+from erp.kafka import Outbox, ensure_topics
+from erp.metrics import Health
+from erp.process import Failure, Stop
+from erp.service import publisher
+from erp.service.baskets import Basket
+from erp.service.publisher import Answer, AwayError, Publisher
+from tests.service_shop import NOON
+
+PATIENCE = 30  # s
+
+
+@pytest.fixture
+def stop():
+    """The wish to end; the signals are as before afterwards."""
+    handlers = [(each, signal.getsignal(each)) for each in (signal.SIGINT, signal.SIGTERM)]
+    yield Stop()
+    for number, handler in handlers:
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def health():
+    """The health of a stage."""
+    return Health([])
+
+
+@pytest.fixture
+def make(settings, database, stop, health):
+    """A publisher to the test's own topic and collection, or another; notes what it published."""
+    topic = settings.topic_prefix + "recommendations"
+    ensure_topics(settings.kafka, [topic], 1, 1)
+
+    def made(answers=None):
+        noted = []
+        answers = database.recommendations if answers is None else answers
+        outbox = Outbox(settings.kafka)
+        one = Publisher(answers, outbox, topic, noted.extend, stop, health)
+        one.noted = noted
+        return one
+
+    return made
+
+
+def answer(sale_id, value=b"{}"):
+    """An answer to a sale."""
+    basket = Basket(Sale(sale_id, NOON), 0)
+    message = {"key": sale_id.encode(), "value": value}
+    return Answer(basket, {"_id": sale_id, "text": value.decode()}, message)
+
+
+def publish(one, batch, ours=lambda _: True):
+    """What became of a batch."""
+    one.start(batch, ours)
+    return one.result(PATIENCE)
+
+
+def keys(messages):
+    """The keys of messages in their order."""
+    return [message.key().decode() for message in messages]
+
+
+def test_batch_is_in_both_places_before_it_counts_as_published(make, database, read_topic):
+    """Documents and messages are there, in order; the sales are told to the histories."""
+    one, batch = make(), [answer("a"), answer("b")]
+    outcome = publish(one, batch)
+    assert (batch, [], 0) == (outcome.published, outcome.refused, outcome.away)
+    assert ["a", "b"] == sorted(each["_id"] for each in database.recommendations.find())
+    assert ["a", "b"] == keys(read_topic("recommendations"))
+    assert [each.basket for each in batch] == one.noted
+    assert not one.done
+
+
+def test_newer_answer_replaces_the_older(make, database, read_topic):
+    """There is one document for a sale, and the last message is the newest."""
+    one = make()
+    publish(one, [answer("a", b"1")])
+    publish(one, [answer("a", b"2")])
+    assert [{"_id": "a", "text": "2"}] == list(database.recommendations.find())
+    assert [b"1", b"2"] == [message.value() for message in read_topic("recommendations")]
+
+
+def test_sale_that_went_to_another_copy_is_left_out(make, database, read_topic):
+    """What is not ours any more is neither written nor sent."""
+    batch = [answer("mine"), answer("theirs")]
+    outcome = publish(make(), batch, ours=lambda basket: basket.sale.sale_id == "mine")
+    assert batch[:1] == outcome.published
+    assert ["mine"] == [each["_id"] for each in database.recommendations.find()]
+    assert ["mine"] == keys(read_topic("recommendations"))
+
+
+class Refusing:
+    """A collection that refuses one document, as often as told, and takes the others."""
+
+    def __init__(self, collection, sale_id, code, times):
+        self.collection, self.sale_id, self.code, self.times = collection, sale_id, code, times
+
+    def bulk_write(self, writes, ordered):
+        """As the driver's; the wire server of the tests has no rule that refuses a document."""
+        ids = [write._filter["_id"] for write in writes]
+        if self.times and self.sale_id in ids:
+            self.times -= 1
+            at = ids.index(self.sale_id)
+            self.collection.bulk_write(writes[:at] + writes[at + 1 :] or writes, ordered=ordered)
+            error = {"index": at, "code": self.code, "errmsg": "not so"}
+            raise BulkWriteError({"writeErrors": [error], "writeConcernErrors": []})
+        self.collection.bulk_write(writes, ordered=ordered)
+
+
+def test_document_that_is_refused_holds_up_no_other(make, database, read_topic):
+    """It is told with the reason and not sent; the rest of the batch is published."""
+    batch = [answer("bad"), answer("good")]
+    outcome = publish(make(Refusing(database.recommendations, "bad", 121, times=1)), batch)
+    assert [(batch[0], "not so")] == outcome.refused
+    assert batch[1:] == outcome.published
+    assert ["good"] == keys(read_topic("recommendations"))
+
+
+def test_document_that_another_copy_wrote_at_the_same_moment_is_replaced(make, database):
+    """Two upserts that meet are no refusal: the second replaces the first."""
+    batch = [answer("a"), answer("b")]
+    outcome = publish(make(Refusing(database.recommendations, "a", 11_000, times=1)), batch)
+    assert (batch, []) == (outcome.published, outcome.refused)
+    assert 2 == database.recommendations.count_documents({})
+
+
+def test_outage_of_the_database_costs_time_only(make, stack, database, health, monkeypatch):
+    """It tries again until the database is back, and says for how long it was away."""
+    monkeypatch.setattr(publisher, "WRITE_TIMEOUT", 0.5)
+    one = make()
+    publish(one, [answer("before")])
+    stack.mongo.freeze()
+    try:
+        one.start([answer("during")], lambda _: True)
+        with pytest.raises(Empty):
+            one.result(2)
+        assert "answers: MongoDB is away" == health.unready()
+    finally:
+        stack.mongo.thaw()
+    assert one.result(PATIENCE).away > 0.5
+    assert health.unready() is None
+    assert 2 == database.recommendations.count_documents({})
+
+
+def test_signal_during_an_outage_gives_up(make, stack, stop, monkeypatch):
+    """Asked to end while the database is away, it raises and leaves the batch to the next start."""
+    monkeypatch.setattr(publisher, "WRITE_TIMEOUT", 0.5)
+    one = make()
+    stack.mongo.freeze()
+    try:
+        one.start([answer("a")], lambda _: True)
+        stop._on_signal(signal.SIGTERM, None)
+        with pytest.raises(AwayError, match="MongoDB"):
+            one.result(PATIENCE)
+    finally:
+        stack.mongo.thaw()
+
+
+def test_message_that_kafka_refuses_ends_the_service(make):
+    """A refusal for good is no outage: it is said in a line, nothing is committed."""
+    with pytest.raises(Failure, match="Kafka refused 1 message"):
+        publish(make(), [answer("huge", b"x" * 2_000_000)])

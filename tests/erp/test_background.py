@@ -1,0 +1,40 @@
+"""Chores beside the main loop."""
+
+from queue import SimpleQueue
+
+from erp.background import Background
+
+PATIENCE = 30  # s
+
+
+def test_chores_come_again_and_again():
+    """Each chore in its own time."""
+    done = SimpleQueue()
+    Background([(0.001, lambda: done.put("a")), (0.001, lambda: done.put("b"))]).start()
+    seen = [done.get(timeout=PATIENCE) for _ in range(20)]
+    assert seen.count("a") > 1
+    assert seen.count("b") > 1
+
+
+def test_chore_that_fails_is_logged_and_ends_nothing(caplog):
+    """The others go on, and it comes again itself."""
+    tried, done = SimpleQueue(), SimpleQueue()
+
+    def fail():
+        tried.put(1)
+        raise ValueError("first line\nsecond line")
+
+    Background([(0.001, fail), (0.001, lambda: done.put(1))]).start()
+    for queue in (tried, done, tried, done):
+        queue.get(timeout=PATIENCE)
+    assert "ValueError: first line" in caplog.text
+    assert "second line" not in caplog.text
+
+
+def test_extra_chore_does_not_wait_for_the_next_turn():
+    """What is to be done once is done as soon as the thread is free, in order."""
+    background, done = Background([(3_600, lambda: done.put("chore"))]), SimpleQueue()
+    background.once(lambda: done.put(1))
+    background.once(lambda: done.put(2))
+    background.start()
+    assert [1, 2] == [done.get(timeout=PATIENCE) for _ in range(2)]
