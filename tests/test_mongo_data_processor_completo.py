@@ -7,9 +7,11 @@ import time
 from datetime import UTC, datetime
 from functools import partial
 
+import msgspec
 import pytest
 
 from erp import contract
+from erp.processor import aggregates
 from erp.processor.aggregates import COLLECTIONS, FACTS
 from erp.processor.performance import read_performance
 from erp.processor.snapshots import STAMP_ID, read, read_facts, read_stamp
@@ -115,6 +117,23 @@ def test_entities_of_a_shop_with_known_answers(database, run_script):
         )
     )  # fmt: skip
     assert {"": 9.0, "Bakery": 1.0, "Dairy": 1.1} == {k: c["net"] for k, c in categories.items()}
+
+
+@pytest.mark.usefixtures("shop")
+def test_documents_have_the_fields_that_are_written_down(database, run_script):
+    """Those of erp.processor.aggregates, each in its type, and no others."""
+    _compute(run_script)
+
+    for name, described in {
+        contract.DAILY_SALES: aggregates.DailySales,
+        contract.STORES: aggregates.Store,
+        contract.TOP_PRODUCTS: aggregates.TopProduct,
+        contract.CUSTOMER_ANALYSIS: aggregates.CustomerRow,
+        contract.CATEGORIES: aggregates.Category,
+    }.items():
+        documents = read(database, name)
+        found = msgspec.convert(documents, list[described], strict=True)
+        assert documents == msgspec.to_builtins(found)
 
 
 @pytest.mark.usefixtures("shop")

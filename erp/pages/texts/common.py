@@ -2,9 +2,7 @@
 
 TEXTS = {
     "language": {"es": "Idioma", "en": "Language"},
-    "filters": {"es": "Filtros", "en": "Filters"},
     "clear_filters": {"es": "Quitar los filtros", "en": "Clear filters"},
-    "all": {"es": "Todas", "en": "All"},
     "store": {"es": "Tienda", "en": "Store"},
     "stores": {"es": "Tiendas", "en": "Stores"},
     "category": {"es": "Categoría", "en": "Category"},

@@ -61,9 +61,6 @@ TEXTS: dict[str, dict[str, str]] = {
         "es": "Encontradas en MongoDB, anteriores a lo que hay en memoria.",
         "en": "Found in MongoDB, older than what is in memory.",
     },
-    "reco_page": {"es": "Página {n} de {total}", "en": "Page {n} of {total}"},
-    "reco_previous": {"es": "Anterior", "en": "Previous"},
-    "reco_next": {"es": "Siguiente", "en": "Next"},
     "reco_bought": {"es": "Productos comprados: {n}", "en": "Products bought: {n}"},
     "reco_no_basket": {
         "es": "Las líneas de la venta no llegaron a tiempo.",
@@ -245,7 +242,6 @@ TEXTS: dict[str, dict[str, str]] = {
     "reco_latency_distribution": {"es": "Latencia", "en": "Latency"},
     "reco_products_n": {"es": "{n} productos", "en": "{n} products"},
     "reco_answers_n": {"es": "{n} ventas", "en": "{n} sales"},
-    "reco_debug_kafka": {"es": "Kafka", "en": "Kafka"},
     "reco_partition": {"es": "Partición", "en": "Partition"},
     "reco_low": {"es": "Primer offset", "en": "First offset"},
     "reco_high": {"es": "Final", "en": "End"},

@@ -1,6 +1,7 @@
 """The table of texts."""
 
 import ast
+import re
 from pathlib import Path
 from string import Formatter
 
@@ -50,3 +51,20 @@ def test_every_key_that_is_asked_for_exists() -> None:
                 asked.add(node.args[0].value)
     assert len(asked) > 50
     assert set() == asked - set(TEXTS)
+
+
+def test_every_text_is_asked_for() -> None:
+    """By its name, or by a name that is put together; what nobody shows is deleted."""
+    names, patterns = set(), []
+    pages = [*ROOT.glob("*.py"), *(ROOT / "erp" / "pages").glob("*.py")]
+    for node in (node for file in pages for node in ast.walk(ast.parse(file.read_text()))):
+        if isinstance(node, ast.Constant):
+            names.add(node.value)
+        elif isinstance(node, ast.JoinedStr):
+            parts = [
+                re.escape(p.value) if isinstance(p, ast.Constant) else ".+" for p in node.values
+            ]
+            if any("_" in part for part in parts):
+                patterns.append("".join(parts))
+    unasked = {key for key in TEXTS if key not in names}
+    assert set() == {key for key in unasked if not any(re.fullmatch(p, key) for p in patterns)}
