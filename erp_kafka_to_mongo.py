@@ -22,22 +22,21 @@ While MongoDB or Kafka is away it waits and says so; nothing is skipped for that
 import logging
 import time
 from collections import Counter as Tally
+from contextlib import closing
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from prometheus_client import Counter, Gauge, Histogram
 from pymongo.errors import PyMongoError
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from config import Settings
 from erp import contract, dead_letters, kafka, mongo
-from erp.dead_letters import DeadLetter, Shelf
+from erp.dead_letters import Shelf
 from erp.metrics import Health, serve
 from erp.process import Failure, Stop, add_endless_flags, argument_parser, run, start_logging
 from erp.sink.deliveries import BadMessageError, Reader, origin_of
 from erp.sink.pipeline import Batch, Partition, Pipeline
-from erp.sink.store import Origin, Outcome, Store, Write
+from erp.sink.replay import replay, show
+from erp.sink.store import Outcome, Store, Write
 
 log = logging.getLogger("erp.sink")
 
@@ -46,7 +45,6 @@ IDLE_TURN = 0.1  # s, the longest wait for a message
 PATIENCE = 1.0  # s that reading waits for the writer, before the partitions are paused
 SETTLE_SECONDS = 8  # for what is being written, when partitions move or the sink ends
 STATUS_EVERY = 10  # s
-REPLAY_BATCH = 1_000  # dead letters
 # Every copy gets its part of each topic. The cooperative assignor counts partitions whatever their
 # topic: of two copies one would have all of sales_items, which is most of the work.
 SHARING = {"partition.assignment.strategy": "roundrobin"}
@@ -282,64 +280,6 @@ class Sink:
         return lag
 
 
-def replay(settings: Settings, store: Store) -> None:
-    """Try the dead letters again; what fails again is put aside again, with its new reason."""
-    reader = Reader(settings.topic_prefix)
-    outbox = dead_letters.outbox(settings.kafka)
-    topic = settings.topic_prefix + contract.DEAD_LETTER
-    shelf = open_shelf(settings)
-    stored = failed = 0
-    for letters in shelf.batches(REPLAY_BATCH):
-        again, outcome = store_again(reader, store, letters)
-        for letter in again:
-            dead_letters.send_letter(outbox, topic, letter)
-        stored, failed = stored + len(letters) - len(again), failed + len(again)
-        log.info("%d stored, %d superseded", outcome.stored, outcome.superseded)
-    dead_letters.deliver(outbox)
-    shelf.clear()
-    shelf.close()
-    print(f"{stored} dead letters stored, {failed} put aside again")
-
-
-def store_again(
-    reader: Reader, store: Store, letters: list[DeadLetter]
-) -> tuple[list[DeadLetter], Outcome]:
-    """Returns the letters that fail again, each with its new reason."""
-    again: list[DeadLetter] = []
-    writes: dict[Origin, tuple[Write, DeadLetter]] = {}
-    for letter in letters:
-        origin = Origin(letter.topic, letter.partition, letter.offset, letter.timestamp)
-        try:
-            writes[origin] = reader.read(letter.key, letter.value, origin), letter
-        except BadMessageError as bad:
-            again.append(letter.again(bad.error_class, str(bad)))
-    outcome = store.apply(write for write, _ in writes.values())
-    for refusal in outcome.refusals:
-        _, letter = writes[refusal.write.origin]
-        again.append(letter.again(refusal.error_class, refusal.reason))
-    return again, outcome
-
-
-def show(settings: Settings) -> None:
-    """Print the dead letters by reason, with where the newest of each stood."""
-    shelf = open_shelf(settings)
-    kinds: Tally[tuple[str, str]] = Tally()
-    newest: dict[tuple[str, str], DeadLetter] = {}
-    for letter in shelf.letters():
-        kind = letter.topic, letter.error_class
-        kinds[kind] += 1
-        newest[kind] = letter
-    shelf.close()
-    grid = Table(
-        "topic", "reason", "messages", "the newest stood at", "it said", title="Dead letters"
-    )
-    for (topic, error_class), number in kinds.most_common():
-        letter = newest[topic, error_class]
-        where = f"{topic}[{letter.partition}]@{letter.offset}"
-        grid.add_row(topic, error_class, f"{number:,}", where, escape(letter.reason))
-    Console().print(grid if kinds else "no dead letters")
-
-
 def open_shelf(settings: Settings) -> Shelf:
     """The sink's dead letters."""
     return Shelf(
@@ -348,6 +288,16 @@ def open_shelf(settings: Settings) -> Shelf:
         settings.topic_prefix + contract.DEAD_LETTER,
         STAGE,
     )
+
+
+def try_again(settings: Settings, store: Store) -> None:
+    """Replay the dead letters."""
+    reader, outbox = Reader(settings.topic_prefix), dead_letters.outbox(settings.kafka)
+    try:
+        with closing(open_shelf(settings)) as shelf:
+            replay(shelf, reader, store, outbox, settings.topic_prefix + contract.DEAD_LETTER)
+    except PyMongoError as error:
+        raise Failure(f"MongoDB: {mongo.first_line(error)}; no dead letter is lost") from None
 
 
 def main() -> None:
@@ -370,14 +320,15 @@ def main() -> None:
         settings.kafka, names, settings.topic_partitions, settings.topic_replication_factor
     )
     if args.show_dead_letters:
-        show(settings)
+        with closing(open_shelf(settings)) as shelf:
+            show(shelf)
         return
-    uri = settings.mongo_uri.get_secret_value()
-    database = mongo.connect(uri, settings.mongo_database, settings.startup_timeout_seconds)
-    mongo.ensure_indexes(database, [table.name for table in contract.TABLES])
+    uri, timeout = settings.mongo_uri.get_secret_value(), settings.startup_timeout_seconds
+    database = mongo.connect(uri, settings.mongo_database, timeout)
+    mongo.ensure_indexes(database, [table.name for table in contract.TABLES], timeout)
     store = Store(database)
     if args.replay_dead_letters:
-        replay(settings, store)
+        try_again(settings, store)
         return
     health = Health(["kafka", "mongodb"])
     health.report("mongodb")

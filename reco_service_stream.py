@@ -87,7 +87,7 @@ class Service:
         self.followed = late_lines.Followed(items, self.late_seconds)
         self.recalled: SimpleQueue[list[Basket]] = SimpleQueue()
         self.flight: Flight | None = None
-        self.letters = Outbox(settings.kafka)  # dead letters and deletions
+        self.letters = dead_letters.outbox(settings.kafka)  # and deletions
         self.source = Source(
             settings.kafka,
             settings.consumer_group_prefix + STAGE,

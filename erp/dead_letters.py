@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, NamedTuple, cast
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource
 
 from erp import kafka
 from erp.kafka import Outbox
@@ -19,7 +20,10 @@ from erp.process import Failure
 
 log = logging.getLogger("erp.dead_letters")
 
-LARGEST = 2_000_000  # bytes; the headers come on top of a message that may have the usual 1 MiB
+LARGEST = 64 * 1024 * 1024  # bytes that the client lets pass; the topic has its own limit
+USUAL_LIMIT = 1_000_000  # bytes that a topic takes if nobody sets it otherwise, and some less
+OVERHEAD = 512  # bytes of a message beside key, value and headers, at most
+LEFT_BEHIND = "value_left_behind"  # header: bytes of the value, which stands in its source only
 REASON_LENGTH = 500  # characters
 QUERY_TIMEOUT = 10  # s for a question to the brokers
 _TELL_THE_END: dict[str, Any] = {"enable.partition.eof": True}
@@ -38,15 +42,41 @@ class DeadLetter(NamedTuple):
     time: datetime  # when it was put aside
     key: bytes | None
     value: bytes | None
+    left_behind: int | None = None  # bytes of a value too large for the topic of dead letters
 
     def again(self, error_class: str, reason: str) -> "DeadLetter":
         """The same message, put aside anew."""
         return self._replace(error_class=error_class, reason=reason, time=datetime.now(UTC))
 
 
-def outbox(options: kafka.Options) -> Outbox:
-    """An outbox whose messages have room for the headers above the largest source message."""
-    return Outbox(options, **{"message.max.bytes": LARGEST})
+class LetterOutbox(Outbox):
+    """An outbox that knows how large a letter each topic takes."""
+
+    def __init__(self, options: kafka.Options) -> None:
+        super().__init__(options, **{"message.max.bytes": LARGEST})
+        self._options = options
+        self._limits: dict[str, int] = {}
+
+    def takes(self, topic: str, size: int) -> bool:
+        """True when the topic has room for a message of so many bytes."""
+        if size > USUAL_LIMIT and topic not in self._limits:
+            self._limits[topic] = _limit(self._options, topic)
+        return size + OVERHEAD <= self._limits.get(topic, USUAL_LIMIT + OVERHEAD)
+
+
+def _limit(options: kafka.Options, topic: str) -> int:
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    admin = AdminClient(dict(options))  # which must live until it has its answer
+    try:
+        asked = admin.describe_configs([resource])[resource]
+        return int(asked.result(QUERY_TIMEOUT)["max.message.bytes"].value)
+    except (KafkaException, TimeoutError):  # no right to ask, or nobody answers
+        return USUAL_LIMIT
+
+
+def outbox(options: kafka.Options) -> LetterOutbox:
+    """What sends dead letters."""
+    return LetterOutbox(options)
 
 
 def deliver(outbox: Outbox, wait: Callable[[float], bool] = lambda _: False) -> None:
@@ -64,7 +94,7 @@ def deliver(outbox: Outbox, wait: Callable[[float], bool] = lambda _: False) -> 
 
 
 def send(
-    outbox: Outbox, topic: str, message: Message, error_class: str, reason: str, *, stage: str
+    outbox: LetterOutbox, topic: str, message: Message, error_class: str, reason: str, *, stage: str
 ) -> None:
     """Put a message aside, bytes untouched; flush the outbox before its offset is committed."""
     topic_of_it, partition, offset = kafka.place(message)
@@ -83,9 +113,12 @@ def send(
     send_letter(outbox, topic, letter)
 
 
-def send_letter(outbox: Outbox, topic: str, letter: DeadLetter) -> None:
-    """Put a dead letter aside, for the first time or again."""
-    headers = {
+def send_letter(outbox: LetterOutbox, topic: str, letter: DeadLetter) -> None:
+    """Put a dead letter aside, for the first time or again.
+
+    A value that the topic has no room for stays where it is, and a header says how large it is.
+    """
+    texts = {
         "stage": letter.stage,
         "source_topic": letter.topic,
         "source_partition": str(letter.partition),
@@ -95,12 +128,18 @@ def send_letter(outbox: Outbox, topic: str, letter: DeadLetter) -> None:
         "reason": letter.reason[:REASON_LENGTH],
         "time": letter.time.isoformat(),
     }
-    outbox.send_one(
-        topic,
-        letter.key,
-        letter.value,
-        {name: value.encode() for name, value in headers.items()},
-    )
+    headers = {name: text.encode() for name, text in texts.items()}
+    size = sum(len(name) + len(text) for name, text in headers.items()) + len(letter.key or b"")
+    value, left_behind = letter.value, letter.left_behind
+    if value is not None and not outbox.takes(topic, size + len(value)):
+        left_behind, value = len(value), None
+        log.warning(
+            "%s[%d]@%d is too large for %s (%d bytes): its dead letter says where it stands",
+            *(letter.topic, letter.partition, letter.offset, topic, left_behind),
+        )
+    if left_behind is not None:
+        headers[LEFT_BEHIND] = str(left_behind).encode()
+    outbox.send_one(topic, letter.key, value, dict(headers))
 
 
 class Shelf:
@@ -181,4 +220,5 @@ def _parse(message: Message, stage: str) -> DeadLetter | None:
         time=datetime.fromisoformat(headers["time"]),
         key=message.key(),
         value=message.value(),
+        left_behind=int(headers[LEFT_BEHIND]) if LEFT_BEHIND in headers else None,
     )

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
+from erp import contract
 from erp.process import Failure
 
 
@@ -46,6 +47,7 @@ T = TypeVar("T")
 
 QUERY_TIMEOUT = 10  # s for a question to the brokers
 LAG_TIMEOUT = 2  # s for the brokers to tell committed offsets
+ROOM_FOR_HEADERS = {"max.message.bytes": "2097152"}  # of dead letters, above the usual 1 MiB
 RESTART_SECONDS = 45  # that the partitions of a named copy wait for its return
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SILENT = {"log_level": "3"}  # librdkafka: errors and worse
@@ -112,7 +114,12 @@ def ensure_topics(
     admin = AdminClient({**options, **_SILENT}, logger=log)
     there = _patiently(lambda: admin.list_topics(timeout=QUERY_TIMEOUT).topics, "list the topics")
     missing = [
-        NewTopic(name, num_partitions=partitions, replication_factor=replication)
+        NewTopic(
+            name,
+            num_partitions=partitions,
+            replication_factor=replication,
+            config=ROOM_FOR_HEADERS if name.endswith(contract.DEAD_LETTER) else {},
+        )
         for name in wanted
         if name not in there
     ]

@@ -176,14 +176,35 @@ def outlast(
 
 def first_line(error: Exception) -> str:
     """The head of an error of the driver, whose text can be a page."""
-    return str(error).split("\n", 1)[0].split(", Timeout:", 1)[0][:200]
+    return str(error).split("\n", 1)[0].split(", Timeout:", 1)[0].split(", full error:", 1)[0][:200]
 
 
-def ensure_indexes(database: Database[Document], collections: Sequence[str]) -> None:
-    """Create the indexes of these collections; nothing happens to those that stand."""
-    for name in collections:
-        if models := INDEXES.get(name):
-            database[name].create_indexes(models)
+def ensure_indexes(
+    database: Database[Document], collections: Sequence[str], timeout: float = 0
+) -> None:
+    """Create the indexes of these collections; nothing happens to those that stand.
+
+    A database that refuses to write for now is waited for, up to `timeout` s. Raises Failure.
+    """
+    deadline = time.monotonic() + timeout
+
+    def create() -> None:
+        for name in collections:
+            if models := INDEXES.get(name):
+                database[name].create_indexes(models)
+
+    def wait(seconds: float) -> bool:
+        left = deadline - time.monotonic()
+        time.sleep(max(0.0, min(seconds, left)))
+        return left <= 0
+
+    try:
+        outlast(create, wait, "creating the indexes")
+    except PyMongoError as error:
+        raise Failure(
+            f"MongoDB does not create indexes ({first_line(error)}): check that MONGO_URI leads to"
+            " the primary and that its user may write"
+        ) from None
 
 
 def ensure_recommendation_indexes(database: Database[Document], days: int) -> None:

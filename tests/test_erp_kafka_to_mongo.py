@@ -9,6 +9,7 @@ from urllib.request import urlopen
 import pytest
 from bson.codec_options import CodecOptions
 from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from erp import contract, kafka
 from erp.kafka import Outbox
@@ -16,6 +17,7 @@ from erp.metrics import Health
 from erp.process import Stop
 from erp.sink.store import Store
 from erp_kafka_to_mongo import Sink
+from tests.wire_proxy import RefusingProxy
 
 SALE = {
     "sale_id": "007",
@@ -210,6 +212,30 @@ def test_a_bad_message_can_stop_the_sink_or_only_be_logged(shop, run_script, rea
     assert [] == read_topic("dead_letter")
 
 
+def test_what_is_too_large_for_mongodb_or_for_the_dead_letters_blocks_nothing(
+    shop, database, settings, read_topic, run_script
+):
+    """A letter has its bytes while its topic takes them; else it says where they stand."""
+    allow_large_sales(settings)
+    huge = json.dumps({**SALE, "store_id": "x" * 17_000_000})
+    shop.outbox = Outbox(settings.kafka, **{"message.max.bytes": 60_000_000})
+    shop.send("sales", ("007", huge), ("1", b"{" * 1_048_000), ("2", b"{" * 20_000_000), SALE)
+    shop.drain()
+    assert ["007"] == list(stored(database, "sales"))
+    letters = {message.key(): message for message in read_topic("dead_letter")}
+    headers = {key: dict(letter.headers()) for key, letter in letters.items()}
+    assert {b"007": b"too-large", b"1": b"not-json", b"2": b"not-json"} == {
+        key: header["error_class"] for key, header in headers.items()
+    }
+    assert b"{" * 1_048_000 == letters[b"1"].value()
+    assert [len(huge), 20_000_000] == [
+        int(headers[key]["value_left_behind"]) for key in (b"007", b"2")
+    ]
+    replayed = run_script("erp_kafka_to_mongo.py", "--replay-dead-letters")
+    assert "0 dead letters stored, 3 put aside again" in replayed.stdout
+    assert ["007"] == list(stored(database, "sales"))
+
+
 def test_dead_letters_are_listed_and_replayed(shop, run_script):
     """What a fix can store is stored; what fails again is kept; the rest is never tried twice."""
     shop.send("sales", BAD["not-json"], BAD["bad-key"])
@@ -232,6 +258,35 @@ def test_a_replayed_dead_letter_never_overwrites_a_newer_document(shop, database
     replayed = run_script("erp_kafka_to_mongo.py", "--replay-dead-letters")
     assert 0 == replayed.returncode
     assert newer == database["sales"].find_one()
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [{"code": 10107, "codeName": "NotWritablePrimary"}, {"code": 13, "codeName": "Unauthorized"}],
+    ids=lambda refusal: refusal["codeName"],
+)
+def test_a_database_that_takes_no_writes_is_waited_for(
+    stack, shop, run_script, database, read_topic, refusal
+):
+    """At the start for a while, then with one line; in the middle until it takes them again."""
+    proxy = RefusingProxy("127.0.0.1", stack.mongo_port)
+    proxy.refusal = refusal
+    failed = run_script("erp_kafka_to_mongo.py", MONGO_URI=proxy.uri, STARTUP_TIMEOUT_SECONDS=1)
+    assert 1 == failed.returncode
+    assert "error: MongoDB does not create indexes" in failed.stderr.splitlines()[-1]
+    proxy.refusal = None
+    sink = run_script.start("erp_kafka_to_mongo.py", MONGO_URI=proxy.uri, SINK_BATCH_SIZE=10)
+    sales, _ = rows(100)
+    shop.send("sales", *sales[:10])
+    _until(lambda: database["sales"].count_documents({}) == 10)
+    proxy.refusal = refusal
+    shop.send("sales", *sales[10:])
+    _until(lambda: "reading paused" in sink.stderr)
+    proxy.refusal = None
+    _until(lambda: database["sales"].count_documents({}) == 100)
+    assert 0 == sink.stop()
+    assert [] == read_topic("dead_letter")
+    proxy.close()
 
 
 def test_the_database_away_is_waited_for(stack, shop, run_script, database):
@@ -350,6 +405,18 @@ def test_a_service_that_is_away_at_the_start_is_one_clear_line(run_script):
     assert 1 == failed.returncode
     assert "Traceback" not in failed.stderr
     assert "make up" in failed.stderr.splitlines()[-1]
+
+
+def allow_large_sales(settings):
+    """Let the topic of sales take messages of 40 MB."""
+    change = ConfigEntry(
+        "max.message.bytes", "40000000", incremental_operation=AlterConfigOpType.SET
+    )
+    topic = ConfigResource(
+        ConfigResource.Type.TOPIC, settings.topic_prefix + "sales", incremental_configs=[change]
+    )
+    admin = AdminClient(settings.kafka)
+    admin.incremental_alter_configs([topic])[topic].result(30)
 
 
 def _page_with(address, wanted):

@@ -2,12 +2,17 @@
 
 from typing import cast
 
+import bson
 import msgspec
 from confluent_kafka import Message
 
 from erp import kafka
 from erp.contract import TABLES, Table, document
 from erp.sink.store import Origin, Write
+
+# A server may close the connection on a document over its 16 MiB, as if it went away.
+LARGEST_DOCUMENT = 16 * 1024 * 1024 - 1024  # bytes as BSON, without where it came from
+SUSPICIOUS = LARGEST_DOCUMENT - 1024  # bytes as JSON, which are more, but for some numbers
 
 
 class BadMessageError(ValueError):
@@ -16,7 +21,8 @@ class BadMessageError(ValueError):
     Attributes
     ----------
     error_class : str
-        What is wrong, in a word that can be counted: not-json, breaks-contract, bad-key.
+        What is wrong, in a word that can be counted: not-json, breaks-contract, bad-key,
+        too-large.
     """
 
     def __init__(self, error_class: str, reason: str) -> None:
@@ -53,6 +59,8 @@ class Reader:
             raise BadMessageError("not-json", "it is nested too deeply") from None
         _check_key(table, name, record)
         stored = document(table, record)
+        if len(value) > SUSPICIOUS and (size := len(bson.encode(stored))) > LARGEST_DOCUMENT:
+            raise BadMessageError("too-large", f"a document of {size} bytes")
         return Write(table, stored["_id"], stored, origin)
 
 

@@ -1,0 +1,74 @@
+"""The sink's dead letters looked at, and tried again."""
+
+import logging
+from collections import Counter as Tally
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as Grid
+
+from erp import dead_letters
+from erp.dead_letters import DeadLetter, LetterOutbox, Shelf
+from erp.sink.deliveries import BadMessageError, Reader
+from erp.sink.store import Origin, Outcome, Store, Write
+
+log = logging.getLogger("erp.sink")
+
+BATCH = 1_000  # dead letters
+
+
+def replay(shelf: Shelf, reader: Reader, store: Store, outbox: LetterOutbox, topic: str) -> None:
+    """Try them again; what fails again is put aside again in `topic`, with its new reason.
+
+    Raises the driver's error when MongoDB goes away: they are tried from the beginning next time.
+    """
+    stored = failed = 0
+    for letters in shelf.batches(BATCH):
+        again, outcome = store_again(reader, store, letters)
+        for letter in again:
+            dead_letters.send_letter(outbox, topic, letter)
+        stored, failed = stored + len(letters) - len(again), failed + len(again)
+        log.info("%d stored, %d superseded", outcome.stored, outcome.superseded)
+    dead_letters.deliver(outbox)
+    shelf.clear()
+    print(f"{stored} dead letters stored, {failed} put aside again")
+
+
+def store_again(
+    reader: Reader, store: Store, letters: list[DeadLetter]
+) -> tuple[list[DeadLetter], Outcome]:
+    """Returns the letters that fail again, each with its new reason."""
+    again: list[DeadLetter] = []
+    writes: dict[Origin, tuple[Write, DeadLetter]] = {}
+    for letter in letters:
+        origin = Origin(letter.topic, letter.partition, letter.offset, letter.timestamp)
+        if letter.left_behind is not None:  # its empty value is no wish to delete
+            again.append(letter.again("too-large", f"its {letter.left_behind} bytes stand there"))
+            continue
+        try:
+            writes[origin] = reader.read(letter.key, letter.value, origin), letter
+        except BadMessageError as bad:
+            again.append(letter.again(bad.error_class, str(bad)))
+    outcome = store.apply(write for write, _ in writes.values())
+    for refusal in outcome.refusals:
+        _, letter = writes[refusal.write.origin]
+        again.append(letter.again(refusal.error_class, refusal.reason))
+    return again, outcome
+
+
+def show(shelf: Shelf) -> None:
+    """Print them by reason, with where the newest of each stood."""
+    kinds: Tally[tuple[str, str]] = Tally()
+    newest: dict[tuple[str, str], DeadLetter] = {}
+    for letter in shelf.letters():
+        kind = letter.topic, letter.error_class
+        kinds[kind] += 1
+        newest[kind] = letter
+    grid = Grid(
+        "topic", "reason", "messages", "the newest stood at", "it said", title="Dead letters"
+    )
+    for (topic, error_class), number in kinds.most_common():
+        letter = newest[topic, error_class]
+        where = f"{topic}[{letter.partition}]@{letter.offset}"
+        grid.add_row(topic, error_class, f"{number:,}", where, escape(letter.reason))
+    Console().print(grid if kinds else "no dead letters")
