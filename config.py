@@ -103,8 +103,9 @@ class Settings(BaseSettings):
     top_sim_per_item: int = Field(100, ge=1)  # neighbours kept of each product
     recency_halflife_months: float = Field(6, gt=0)  # age at which a sale counts half
     item_exponent: float = Field(0.3, ge=0, le=1)  # 0: chance of the other product, 0.5: cosine
-    size_exponent: float = Field(1.2, ge=0, le=3)  # how much less a line of a big basket counts
+    size_exponent: float = Field(0.5, ge=0, le=3)  # how much less a line of a big basket counts
     shrink: float = Field(1.0, ge=0)  # in sales; damps similarities that rest on few
+    ridge: float = Field(50, gt=0)  # in sales; damps what a product tells beside the others
     personal_weight: float = Field(1.0, ge=0, le=10)  # on the odds of what she bought before
     personal_halflife_days: float = Field(60, gt=0)  # of a customer's own frequencies
     popularity_halflife_days: float = Field(30, gt=0)  # of the bestsellers

@@ -1,7 +1,7 @@
 """From a basket to candidates and what is known of each, as compiled code: microseconds a basket.
 
-Candidates are the products with the largest B / sqrt(n) + P, where B sums the similarities of the
-basket's n products to the candidate and P is the customer's own decayed frequency. Learning and
+Candidates are the products with the largest B / sqrt(n) + P, where B sums the strengths of the
+basket's n products for the candidate and P is the customer's own decayed frequency. Learning and
 answering both look here. numba compiles it at the first call and keeps the result beside this file.
 """
 
@@ -101,6 +101,7 @@ class Candidates:
             similarity.indptr,
             similarity.indices,
             similarity.values,
+            similarity.strengths,
             similarity.support,
         )
         self.facts = (facts.popularity, facts.trend, facts.category)
@@ -111,7 +112,7 @@ class Candidates:
         held = getattr(self._local, "held", None)
         if held is None:
             held = self._local.held = (
-                np.zeros(self.items, np.float32),  # sums of similarities
+                np.zeros((self.items, 2), np.float32),  # sums of similarities and strengths
                 np.full(self.items, -1, np.int64),  # place in the history
                 np.zeros(self.items, np.int8),  # 1 touched, 2 in the basket
                 np.zeros(self.items, np.int32),  # what was touched
@@ -185,7 +186,7 @@ def find(row, basket, history, pairs, facts, active, scratch, many, out):
     scores = np.empty(count, np.float32)
     root = np.float32(np.sqrt(max(len(basket), 1)))
     for place in range(count):
-        scores[place] = sums[touched[place]] / root
+        scores[place] = sums[touched[place], 1] / root
         if last > first and habit[touched[place]] >= 0:
             scores[place] += h_frequencies[habit[touched[place]], 1]
     best = _best_places(scores, touched, count, many)
@@ -209,8 +210,8 @@ def find(row, basket, history, pairs, facts, active, scratch, many, out):
 
 @numba.njit(nogil=True, cache=True)
 def _from_basket(basket, pairs, active, sums, marks, touched):
-    """Sum up the similarities to what is not in the basket; returns how many were touched."""
-    indptr, indices, similarities, _ = pairs
+    """Sum up similarities and strengths for what is not in the basket; returns how many that is."""
+    indptr, indices, similarities, strengths, _ = pairs
     count = 0
     for item in basket:
         for at in range(indptr[item], indptr[item + 1]):
@@ -220,7 +221,8 @@ def _from_basket(basket, pairs, active, sums, marks, touched):
                 touched[count] = other
                 count += 1
             if marks[other] == 1:
-                sums[other] += similarities[at]
+                sums[other, 0] += similarities[at]
+                sums[other, 1] += strengths[at]
     return count
 
 
@@ -235,7 +237,7 @@ def _features(found, size, frequencies, baskets, facts, scratch, out):
     never, no_category = np.log(3e-3), np.log(1e-2)  # most are, and a logarithm takes long
     for place in range(found):
         item = codes[place]
-        part = sums[item] if sums[item] >= 1e-5 else np.float32(0)
+        part = sums[item, 0] if sums[item, 0] >= 1e-5 else np.float32(0)
         alike, liked = by_category[0, category[item]], by_category[1, category[item]]
         values[place, 0] = np.log(part / size + 1e-3)
         values[place, 1] = np.log(place + 1)

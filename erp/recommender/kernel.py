@@ -243,17 +243,17 @@ def _rounded(value):
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _reasons(basket, item, pairs, begin, reason_items, reason_shares):
-    """Write the basket's products by their similarity to `item`, in per cent from `begin` on.
+    """Write the basket's products by their strength for `item`, in per cent from `begin` on.
 
     Returns where they end, and the support of the strongest.
     """
-    indptr, indices, values, counts = pairs
+    indptr, indices, _, strengths, counts = pairs
     filled, whole, strongest, support = begin, 0.0, -1.0, 0
     for one in basket:
         low, high = indptr[one], indptr[one + 1]
         at = _find(indices, low, high, item)
-        if at < high and indices[at] == item and values[at] > 0:
-            value = values[at]
+        if at < high and indices[at] == item and strengths[at] > 0:
+            value = strengths[at]
             to = filled
             while to > begin and reason_shares[to - 1] < value:
                 reason_shares[to] = reason_shares[to - 1]

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from erp.memory import give_back
 from erp.recommender import history as habits
-from erp.recommender import logistic, popularity
+from erp.recommender import logistic, popularity, regression
 from erp.recommender.candidates import BASKET_FEATURES, FEATURES, Candidates, item_facts
 from erp.recommender.history import no_history
 from erp.recommender.kernel import SEEN, Kernel
@@ -33,10 +34,11 @@ from erp.recommender.sampling import (
     take,
     uniform,
 )
-from erp.recommender.similarity import fit_similarity
+from erp.recommender.similarity import basket_weights, fit_similarity
 
 CHUNK = 4000  # baskets at once
 CHOICES = 3000  # baskets that teach an order, at most
+TURNS = 4  # in which each basket hides another product, where baskets are few
 TRIED = 30_000  # baskets that are looked at for it, at most
 OUTCOMES = 5000  # sales that teach a probability, at most
 PURPOSES = ("which", "order", "hidden", "half", "next")  # of a draw
@@ -81,9 +83,18 @@ def fit_parts(baskets, settings, categories, store_top: int = 100):
         top=settings.top_sim_per_item,
         threads=settings.threads,
     )
+    similarity = regression.fitted(similarity, item_weights(baskets, settings), settings)
     sold = popularity.fit_popularity(baskets, settings.popularity_halflife_days, store_top)
     facts = item_facts(sold.shares, similarity.sales, categories)
     return similarity, sold, facts
+
+
+def item_weights(baskets, settings) -> np.ndarray:
+    """Float64 weighted sales of each item, as the similarities count them."""
+    sizes = baskets.sizes
+    exponent, half_life = settings.size_exponent, settings.recency_halflife_months
+    weights = np.repeat(basket_weights(sizes, baskets.times, exponent, half_life), sizes)
+    return np.bincount(baskets.items, weights, len(baskets.item_ids))
 
 
 def slice_start(sales: int, fraction: float = 0.1, fewest: int = 1500) -> int:
@@ -183,14 +194,15 @@ class _Laboratory:
         sales = self.drawn(sales, "order")[:TRIED]
         width = len(FEATURES) if known else BASKET_FEATURES
         kept, right, present, total = [], [], [], 0
-        for first in range(0, len(sales), CHUNK):
+        chunks = range(0, len(sales), CHUNK)
+        for turn, first in product(range(TURNS), chunks):
             chunk = np.sort(sales[first : first + CHUNK])
             history = self.histories(chunk) if known else no_history(len(chunk))
             if known:
                 some = np.flatnonzero(np.diff(history.indptr) > 0)
                 chunk, history = chunk[some], history[some]
             indptr, items = take(self.baskets, chunk)
-            hidden = one_hidden(self.draws(chunk, "hidden"), indptr)
+            hidden = one_hidden((self.draws(chunk, "hidden") + turn / TURNS) % 1, indptr)
             shown, (_, answers) = split(indptr, items, hidden)
             found = self.reach.find(shown, history, self.view[0], self.settings.candidates)
             match = found.codes == answers[:, None]

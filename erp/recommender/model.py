@@ -209,7 +209,7 @@ class Model:
         confidence_percentage is the probability that the customer's next sale holds the product;
         where no customer is given, that it is in the hidden half of a basket of which the other
         half was shown. support is the number of past sales that hold both the product and the
-        first of because_of. because_of shares are the similarities' parts and add up to 100; it is
+        first of because_of. because_of shares are the strengths' parts and add up to 100; it is
         empty where the basket did not lead to the product (her own habit, category, popularity).
         """
         return self.recommend_many([basket], [customer], n, [store], [time], None, [bestsellers])[0]

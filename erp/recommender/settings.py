@@ -13,8 +13,9 @@ class ModelSettings:
     top_sim_per_item: int = 100  # neighbours kept per product
     recency_halflife_months: float = 6.0  # of a sale's weight in the similarities
     item_exponent: float = 0.3  # a: 0 is P(j | i), 0.5 the cosine
-    size_exponent: float = 1.2  # b: how much less a line of a big basket counts
+    size_exponent: float = 0.5  # b: how much less a line of a big basket counts
     shrink: float = 1.0  # in weighted sales; damps what rests on few
+    ridge: float = 50.0  # in weighted sales; damps what a product tells beside the others
     personal_weight: float = 1.0  # factor on the odds of what the customer has bought before
     personal_halflife_days: float = 60.0  # of a customer's own frequencies
     popularity_halflife_days: float = 30.0  # of the bestsellers

@@ -25,6 +25,8 @@ class Similarity:
     """The kept neighbours of each item, by item code, columns ascending within a row.
 
     indptr : int64 (items + 1), indices : int32 (pairs), values : float32 (pairs), the similarity,
+    strengths : float32 (pairs), what an item of a basket adds to the score of its neighbour: the
+    similarity itself until `regression.fitted` tells,
     support : int32 (pairs), the unweighted number of sales that hold both,
     sales : int32 (items), the unweighted number of sales that hold the item.
     """
@@ -32,6 +34,7 @@ class Similarity:
     indptr: np.ndarray
     indices: np.ndarray
     values: np.ndarray
+    strengths: np.ndarray
     support: np.ndarray
     sales: np.ndarray
 
@@ -43,6 +46,7 @@ class Similarity:
             indptr,
             indices,
             checks.array(self.values, np.float32, shape, "similarities"),
+            checks.array(self.strengths, np.float32, shape, "strengths"),
             checks.array(self.support, np.int32, shape, "support"),
             checks.array(self.sales, np.int32, (items,), "sales of items"),
         )
@@ -163,7 +167,8 @@ def fit_similarity(
         (np.arange(len(numbers), dtype=np.int32), kept[numbers], pairs), shape=(items, items)
     ).tocsc()
     by_row = by_row.tocsr()  # columns ascend within a row now
-    return Similarity(pairs, by_row.indices, values[by_row.data], counts[by_row.data], sales)
+    values, counts = values[by_row.data], counts[by_row.data]
+    return Similarity(pairs, by_row.indices, values, values, counts, sales)
 
 
 def of_pairs(kept, sales, rows, others, values, counts) -> Similarity:
@@ -173,10 +178,8 @@ def of_pairs(kept, sales, rows, others, values, counts) -> Similarity:
     pairs = sp.csr_matrix(
         (np.arange(len(rows), dtype=np.int32), (kept[rows], kept[others])), shape=(items, items)
     )
-    order = pairs.data
-    return Similarity(
-        pairs.indptr.astype(np.int64), pairs.indices, values[order], counts[order], sales
-    )
+    values, counts = values[pairs.data], counts[pairs.data]
+    return Similarity(pairs.indptr.astype(np.int64), pairs.indices, values, values, counts, sales)
 
 
 class Pairs:

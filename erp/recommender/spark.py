@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as F  # noqa: N812  as everybody calls it
 
-from erp.recommender import learning, spark_learning, spark_pairs, spark_parts
+from erp.recommender import learning, regression, spark_learning, spark_pairs, spark_parts
 from erp.recommender.candidates import item_facts
 from erp.recommender.catalogue import Catalogue
 from erp.recommender.fitting import HASHES_KEPT, facts_of
@@ -38,7 +38,8 @@ def fit(sales: Sales, catalogue: Catalogue, settings: ModelSettings) -> Model:
     similarities = []
     for number, era in enumerate(eras):
         began = time.perf_counter()
-        similarities.append(spark_pairs.fit_similarity(sales, era, sums[number], settings))
+        similarity = spark_pairs.fit_similarity(sales, era, sums[number], settings)
+        similarities.append(regression.fitted(similarity, sums[number].weighted, settings))
         pairs = len(similarities[-1].values)
         log.info("%d similar pairs in %.1f s", pairs, time.perf_counter() - began)
     heads = learning.Heads()

@@ -12,16 +12,18 @@ ITEMS, ROWS, MANY = 40, 25, 12
 
 @pytest.fixture(scope="module")
 def made():
-    """A sparse random similarity, its facts, baskets of no to six products and histories."""
+    """Sparse random similarities and strengths, facts, baskets of up to six products, histories."""
     random = np.random.default_rng(3)
     dense = np.where(random.random((ITEMS, ITEMS)) < 0.2, random.random((ITEMS, ITEMS)), 0)
     dense = dense.astype(np.float32)
     np.fill_diagonal(dense, 0)
+    strong = dense * random.random((ITEMS, ITEMS)).astype(np.float32)
     rows, columns = np.nonzero(dense)
     similarity = Similarity(
         np.searchsorted(rows, np.arange(ITEMS + 1)),
         columns.astype(np.int32),
         dense[rows, columns],
+        strong[rows, columns],
         np.full(len(rows), 7, np.int32),
         np.ones(ITEMS, np.int32),
     )
@@ -41,7 +43,7 @@ def made():
         random.random(ROWS).astype(np.float32),
     )
     active = random.random(ITEMS) < 0.9
-    return Candidates(similarity, facts), dense, facts, baskets, history, active
+    return Candidates(similarity, facts), (dense, strong), facts, baskets, history, active
 
 
 def packed(baskets):
@@ -49,15 +51,15 @@ def packed(baskets):
     return indptr, np.concatenate(baskets).astype(np.int32)
 
 
-def test_candidates_are_the_best_by_similarity_and_habit(made):
+def test_candidates_are_the_best_by_strength_and_habit(made):
     """B / sqrt(n) + P of active products outside of the basket, best first."""
-    reach, dense, _, baskets, history, active = made
+    reach, (_, strong), _, baskets, history, active = made
     found = reach.find(packed(baskets), history, active, MANY)
     for row, basket in enumerate(baskets):
         own = np.zeros(ITEMS)
         pairs = slice(history.indptr[row], history.indptr[row + 1])
         own[history.items[pairs]] = history.frequencies[pairs, 1]
-        scores = dense[basket].sum(axis=0) / np.sqrt(max(len(basket), 1)) + own
+        scores = strong[basket].sum(axis=0) / np.sqrt(max(len(basket), 1)) + own
         scores[basket], scores[~active] = 0, 0
         best = np.argsort(-scores, kind="stable")[: min(MANY, np.count_nonzero(scores))]
         assert best.tolist() == found.codes[row][: len(best)].tolist()
@@ -68,7 +70,7 @@ def test_candidates_are_the_best_by_similarity_and_habit(made):
 
 def test_features_say_what_their_names_say(made):
     """Recomputed one by one."""
-    reach, dense, facts, baskets, history, active = made
+    reach, (dense, _), facts, baskets, history, active = made
     found = reach.find(packed(baskets), history, active, MANY)
     for row, basket in enumerate(baskets):
         pairs = slice(history.indptr[row], history.indptr[row + 1])
@@ -112,9 +114,9 @@ def test_one_basket_leaves_nothing_behind_for_the_next(made):
 
 def test_a_stranger_has_no_habits(made):
     """Without a history the basket alone decides, and an empty one has no candidates."""
-    reach, dense, _, baskets, _, active = made
+    reach, (_, strong), _, baskets, _, active = made
     found = reach.find(packed(baskets), no_history(ROWS), active, MANY)
     assert not found.own.any()
     for row, basket in enumerate(baskets):
-        reachable = set(np.flatnonzero(dense[basket].sum(axis=0) * active)) - set(basket)
+        reachable = set(np.flatnonzero(strong[basket].sum(axis=0) * active)) - set(basket)
         assert min(MANY, len(reachable)) == np.count_nonzero(found.codes[row] >= 0)

@@ -141,6 +141,7 @@ def test_baskets_that_do_not_fit_together_are_refused(wrong, said):
         ("similarity", "indices", lambda array: array + 1),
         ("similarity", "indptr", lambda array: array[:-1]),
         ("similarity", "values", lambda array: array[1:]),
+        ("similarity", "strengths", lambda array: array[1:]),
         ("similarity", "support", lambda array: array[1:]),
         ("similarity", "sales", lambda array: array[1:]),
         ("popularity", "shares", lambda array: array[1:]),
