@@ -21,6 +21,7 @@ import logging
 import time
 from contextlib import suppress
 
+import polars as pl
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
@@ -93,13 +94,16 @@ def watch(
             lease.hold(database)
             result = one_round(database, zone, memory)
             memory = result.memory
-            follow(acceptance, result)
-            quiet = quiet + 1 if result.kind == "nothing" else 0
+            followed = follow(acceptance, result.visits)
+            quiet = quiet + 1 if result.kind == "nothing" and not followed else 0
             if quiet == QUIET_ROUNDS and (found := missing(database)) != gap:
                 log.warning("%+d documents without a word of the sink: all anew", found)
                 memory = recompute(database, zone).memory
                 follow(acceptance)
                 gap = missing(database)
+            if quiet == QUIET_ROUNDS and acceptance.is_behind():
+                log.warning("recommendations were stored long after they were made: all anew")
+                follow(acceptance, anew=True)
         except PyMongoError as error:
             if not is_outage(error):
                 raise
@@ -117,12 +121,15 @@ def one_round(database: Database[Document], zone: str, memory: Memory | None) ->
     return result
 
 
-def follow(acceptance: Acceptance, result: Result | None = None) -> None:
-    """What became of the recommendations, up to the round that stands."""
+def follow(
+    acceptance: Acceptance, visits: pl.DataFrame | None = None, *, anew: bool = False
+) -> int:
+    """What became of the recommendations, up to the round that stands; of how many days."""
     started = time.monotonic()
-    if days := acceptance.update(result.visits if result else None):
+    if days := acceptance.update(visits, anew=anew):
         seconds = time.monotonic() - started
         log.info("recommendations: %d days of sales followed up in %.2f s", days, seconds)
+    return days
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from erp import contract
 from erp.processor.acceptance import Performance, added
 from erp.processor.acceptance_days import ONE_DAY, count_days, each_day, start_of
 from erp.processor.aggregates import STATE
-from erp.processor.changes import OVERLAP
+from erp.processor.changes import OVERLAP, TOO_MANY
 from erp.processor.snapshots import now, read_state
 
 Document = dict[str, Any]
@@ -65,8 +65,8 @@ class Acceptance:
         self._expire = expire
         self._seen: set[tuple[str, datetime]] = set()  # answers that are counted already
 
-    def update(self, visits: pl.DataFrame | None = None) -> int:
-        """Count the days that changed; returns how many were counted.
+    def update(self, visits: pl.DataFrame | None = None, *, anew: bool = False) -> int:
+        """Count the days that changed, or every day anew; returns how many have answers.
 
         `visits` has customer_id and time of the sales that the newest round changed, where that is
         known; without it every day is counted if there was a round since the last time.
@@ -74,23 +74,20 @@ class Acceptance:
         stamp = read_state(self._database)
         if stamp is None:
             return 0
-        state = self._database[STATE].find_one({"_id": STATE_ID}) or {}
+        state = self._state()
         since, until = now() - OVERLAP, self._settled(stamp["last_day"])
         same = state.get("basis") == self._basis
-        rounds = stamp["round"] - state["round"] if same else None
-        if rounds == 0 or (rounds == 1 and visits is not None):
-            made = self._made_since(state["since"])
-            wanted = self._days_from(state["settled"], until)
-            wanted |= {day for key, day in made.items() if key not in self._seen}
-            wanted |= self._visited(visits, until) if rounds and visits is not None else set()
-            whole = False
-        else:
-            made, wanted, whole = self._made_since(since), self._days_from(None, until), True
+        made = self._made_since(state["since"] if same else since)
+        changed = None
+        if same and not anew and len(made) <= TOO_MANY:
+            changed = self._changed(state, stamp["round"], visits, made, until)
+        wanted = self._days_from(None, until) if changed is None else changed
         wanted = {day for day in wanted if until is not None and day <= until}
-        counted = self._count(wanted, keep=same and self._expire)
-        wrong = {"$nin": counted} if whole and not (same and self._expire) else _later_than(until)
-        gone = self._performance.delete_many({"$and": [_A_DAY, {"_id": wrong}]}).deleted_count
-        if whole or wanted or gone:
+        keep = same and self._expire
+        counted = self._count(wanted, keep=keep)
+        stale = _later_than(until) if keep or changed is not None else {"$nin": counted}
+        gone = self._performance.delete_many({"$and": [_A_DAY, {"_id": stale}]}).deleted_count
+        if changed is None or wanted or gone:
             self._add_up(until)
         state = {
             "basis": self._basis,
@@ -101,6 +98,40 @@ class Acceptance:
         self._database[STATE].replace_one({"_id": STATE_ID}, state, upsert=True)
         self._seen = set(made)
         return len(counted)
+
+    def is_behind(self) -> bool:
+        """True when answers of settled days are not counted: they came without being noticed.
+
+        So it is when an answer is stored long after it was made, or made by a clock that is wrong.
+        """
+        settled = self._state().get("settled")
+        if settled is None:
+            return False
+        end = start_of(date.fromisoformat(settled) + ONE_DAY, self._zone)
+        standing = self._answers.count_documents({"timestamp": {"$lt": end}})
+        return standing > sum(
+            day["answers"] for day in self._performance.find(_A_DAY, {"answers": 1})
+        )
+
+    def _state(self) -> Document:
+        return self._database[STATE].find_one({"_id": STATE_ID}) or {}
+
+    def _changed(
+        self,
+        state: Document,
+        number: int,
+        visits: pl.DataFrame | None,
+        made: dict[tuple[str, datetime], date],
+        until: date | None,
+    ) -> set[date] | None:
+        """The days that changed since `state`; None where only the round `number` could tell."""
+        rounds = number - state["round"]
+        if rounds > 1 or (rounds == 1 and visits is None):
+            return None
+        settled = self._days_from(state["settled"], until)
+        answered = {day for key, day in made.items() if key not in self._seen}
+        visited = self._visited(visits, until) if rounds and visits is not None else set()
+        return settled | answered | visited
 
     @property
     def _answers(self) -> Collection[Document]:
@@ -117,11 +148,13 @@ class Acceptance:
         return date.fromisoformat(last_day) - timedelta(days=self._days + 1)
 
     def _made_since(self, moment: datetime) -> dict[tuple[str, datetime], date]:
-        """The days of the sales whose answers were made after that, by answer."""
+        """The days of the sales whose answers were made after that, by answer; not all of many."""
         query = {"created_at": {"$gt": moment}, "timestamp": {"$type": "date"}}
         return {
             (found["_id"], found["created_at"]): self._day_of(found["timestamp"])
-            for found in self._answers.find(query, {"timestamp": 1, "created_at": 1})
+            for found in self._answers.find(
+                query, {"timestamp": 1, "created_at": 1}, limit=TOO_MANY + 1
+            )
         }
 
     def _days_from(self, settled: str | None, until: date | None) -> set[date]:

@@ -194,6 +194,19 @@ def test_a_corrected_answer_takes_the_place_of_the_old_one(watched):
     assert ["v3", "v2", "v1"] == list(watched.counts("version"))
 
 
+def test_answers_that_were_not_noticed_are_missed(watched):
+    """One that was stored an hour after it was made, to a sale of a day that is counted."""
+    watched.round()
+    assert not watched.acceptance.is_behind()
+    made_at = performance.now() - timedelta(hours=1)
+    watched.answer("s5", 0, "eva", "z", created_at=made_at)
+    assert 0 == watched.round()
+    assert watched.acceptance.is_behind()
+    assert 2 == watched.acceptance.update(anew=True)
+    assert not watched.acceptance.is_behind()
+    assert (4, 3, 6, 4, 4, 3) == watched.counts("arm")["model"]
+
+
 def test_a_round_that_was_not_followed_up_makes_everything_anew(watched):
     """Killed between a round and this: nothing is missed."""
     watched.round()
