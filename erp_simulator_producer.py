@@ -48,8 +48,8 @@ from erp.ingest.job import Files, Job, Reading
 from erp.ingest.live import pace, replay
 from erp.ingest.producer_report import show
 from erp.ingest.rejects import Rejects
-from erp.ingest.rows import DateOrder, Decimal
 from erp.ingest.tickets import Selection
+from erp.ingest.values import DateOrder, Decimal
 from erp.ingest.watch import watch
 from erp.process import Failure, Stop, UsageError, argument_parser, run, start_logging
 

@@ -66,7 +66,7 @@ class LetterOutbox(Outbox):
 
 def _limit(options: kafka.Options, topic: str) -> int:
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
-    admin = AdminClient(dict(options))  # which must live until it has its answer
+    admin = AdminClient({**options, "log_level": "3"})  # which must live until it has its answer
     try:
         asked = admin.describe_configs([resource])[resource]
         return int(asked.result(QUERY_TIMEOUT)["max.message.bytes"].value)

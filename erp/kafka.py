@@ -1,7 +1,6 @@
 """Kafka as the stages use it: connecting, topics, sending with a receipt, reading in batches."""
 
 import logging
-import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
@@ -14,33 +13,10 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from erp import contract
 from erp.process import Failure
-
-
-class _Sparing(logging.Filter):
-    """Of warnings that differ in nothing but numbers one in QUIET seconds.
-
-    librdkafka tells of every attempt to connect, twenty a second while a broker is away.
-    """
-
-    QUIET = 10.0
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._last: dict[str, float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """True for what is to be logged."""
-        if record.levelno < logging.WARNING:
-            return True
-        now, text = time.monotonic(), re.sub(r"\d+", "", record.getMessage())
-        if now - self._last.get(text, -self.QUIET) < self.QUIET:
-            return False
-        self._last[text] = now
-        return True
-
+from erp.repeats import OnceInAWhile
 
 log = logging.getLogger("erp.kafka")
-log.addFilter(_Sparing())
+log.addFilter(OnceInAWhile())
 
 Options = Mapping[str, str]
 T = TypeVar("T")

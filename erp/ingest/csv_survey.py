@@ -17,17 +17,9 @@ import polars as pl
 from erp.hashes import Hashes, hashes
 from erp.ingest.csv_files import CsvFile
 from erp.ingest.csv_reader import Block, read_blocks
-from erp.ingest.rows import (
-    COMMA_ONLY,
-    POINT_ONLY,
-    DateOrder,
-    Decimal,
-    Forms,
-    kinds,
-    natural_keys,
-    split_dates,
-)
+from erp.ingest.rows import kinds, natural_keys
 from erp.ingest.scratch import scratch
+from erp.ingest.values import COMMA_ONLY, POINT_ONLY, DateOrder, Decimal, Forms, split_dates
 
 log = logging.getLogger("erp.csv")
 

@@ -11,8 +11,8 @@ from erp.ingest.csv_load import Load
 from erp.ingest.csv_reader import Fault
 from erp.ingest.delivery import Delivery
 from erp.ingest.rejects import Rejects
-from erp.ingest.rows import DateOrder, Decimal
 from erp.ingest.tickets import Selection
+from erp.ingest.values import DateOrder, Decimal
 from erp.process import Failure, Stop
 from erp.progress import Progress
 

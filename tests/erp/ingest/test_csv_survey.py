@@ -6,8 +6,8 @@ from erp.contract import PRODUCTS, SALES, SALES_ITEMS
 from erp.ingest import csv_files, csv_survey
 from erp.ingest.csv_load import load
 from erp.ingest.csv_survey import Survey
-from erp.ingest.rows import DateOrder, Decimal
 from erp.ingest.tickets import Selection
+from erp.ingest.values import DateOrder, Decimal
 
 
 @pytest.fixture

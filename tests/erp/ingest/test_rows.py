@@ -9,7 +9,7 @@ from erp import contract
 from erp.contract import PRODUCTS, SALES, SALES_ITEMS
 from erp.ingest import rows
 from erp.ingest.csv_reader import LINE
-from erp.ingest.rows import DateOrder, Decimal, Forms
+from erp.ingest.values import DateOrder, Decimal, Forms
 
 
 def check(table, given, forms=None, largest=None):
