@@ -7,9 +7,10 @@ and recommendations. Writes nothing. People watch it while the sink (erp_kafka_t
     streamlit run erp_dashboard_dinamico.py --server.port 8502
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import pymongo
@@ -35,48 +36,66 @@ from erp.pages.live_view import Period, View
 PORT = 8502
 ANSWER_SECONDS = 5  # for MongoDB to answer one refresh
 
+Answer = TypeVar("Answer")
+
 
 def main() -> None:
     """Draw the page: filters at the side, then the part that refreshes by itself."""
     settings = Settings.load()
     t, fmt = page.set_up(settings, "live_title", "⚡")
     database = page.database(settings, t)
-    zone = ZoneInfo(settings.business_timezone)
     page.from_url(live_filters.URL_READERS)
-    first_run = page.first_run()
+    if page.first_run():
+        draw_figures(settings, database, t, fmt)
+        page.go_on()
+        return
+    now = _or_away(settings, t, partial(_now, database, settings))
+    if now is None:
+        page.stop_with(t, "live_empty")
+    offered = _or_away(settings, t, partial(_options, database, settings.mongo_database, now))
+    period = live_filters.choose_period(
+        t, fmt, now.astimezone(ZoneInfo(settings.business_timezone))
+    )
+    filters = live_filters.choose_filters(t, offered)
+    every, days_before = live_filters.choose_rhythm(t)
+    live_filters.save(period, filters, st.session_state["every"], settings.page_language)
+    page.head(t("live_title"))
+    ask = partial(_look, database, settings, filters, period, days_before)
+
+    @st.fragment(run_every=every)
+    def live() -> None:
+        page.guard(partial(_refresh, settings, t, fmt, ask, every))
+
+    live()
+    if sale_id := st.session_state.get("sale"):
+        sale_panel.show(t, fmt, sale_id, partial(_one_sale, database, sale_id), _close)
+
+
+def draw_figures(settings: Settings, database: Database, t: page.Text, fmt: Formats) -> None:
+    """The key figures alone, while the browser loads what draws the rest."""
+    view, read_at = _or_away(settings, t, partial(_figures, database, settings))
+    if view is None:
+        page.stop_with(t, "live_empty")
+    page.head(t("live_title"))
+    st.empty()  # where an outage is told
+    every = st.session_state["every"]
+    live_sections.status(t, fmt, view, read_at, is_away=False, every=every)
+    live_sections.key_figures(t, fmt, view)
+
+
+# --- what is asked ---------------------------------------------------------------------------
+
+
+def _or_away(settings: Settings, t: page.Text, ask: Callable[[], Answer]) -> Answer:
+    """The answer; or a page that says that MongoDB is away, and tries again."""
     try:
-        now = _now(database, settings)
-        offered = ((), ()) if first_run else _options(database, settings.mongo_database)
+        with pymongo.timeout(ANSWER_SECONDS):
+            return ask()
     except PyMongoError as error:
         if not page.away(error):
             raise
         address = mongo.address(settings.mongo_uri.get_secret_value())
         page.stop_with(t, "mongo_away", address=address)
-    if now is None:
-        page.stop_with(t, "live_empty")
-    if first_run:  # the key figures, while the browser loads what draws the rest
-        ask = partial(_figures, database, settings, live_filters.chosen_filters())
-        every = st.session_state["every"]
-    else:
-        period = live_filters.choose_period(t, fmt, now.astimezone(zone))
-        filters = live_filters.choose_filters(t, offered)
-        every, days_before = live_filters.choose_rhythm(t)
-        live_filters.save(period, filters, st.session_state["every"], settings.page_language)
-        ask = partial(_look, database, settings, filters, period, days_before)
-    page.head(t("live_title"))
-
-    @st.fragment(run_every=None if first_run else every)
-    def live() -> None:
-        page.guard(partial(_refresh, settings, t, fmt, ask, every, first_run))
-
-    live()
-    if first_run:
-        page.go_on()
-    elif sale_id := st.session_state.get("sale"):
-        sale_panel.show(t, fmt, sale_id, partial(_one_sale, database, sale_id), _close)
-
-
-# --- what is asked ---------------------------------------------------------------------------
 
 
 @st.cache_resource(show_spinner=False)
@@ -86,31 +105,28 @@ def _clock(_database_name: str) -> dict[str, datetime]:
 
 
 def _now(database: Database, settings: Settings) -> datetime | None:
-    clock = _clock(settings.mongo_database)
-    with pymongo.timeout(ANSWER_SECONDS):
-        newest = live_sales.newest_sale(
-            database, datetime.now(UTC) + live_view.FUTURE, clock.get("now")
-        )
-    return newest and newest["sale_datetime"]
+    """The data's clock; None when there is no sale."""
+    known = _clock(settings.mongo_database).get("now")
+    if known is None:
+        newest = live_sales.newest_sale(database, datetime.now(UTC) + live_view.FUTURE)
+        return newest and newest["sale_datetime"]
+    return known
 
 
 @st.cache_data(ttl=60, max_entries=4, show_spinner=False)
-def _options(_database: Database, database_name: str) -> tuple[list, list]:
+def _options(_database: Database, database_name: str, _now: datetime) -> tuple[list, list]:
+    """The stores and the payment types there are."""
     del database_name  # tells the caches apart
-    with pymongo.timeout(ANSWER_SECONDS):
-        return live_sales.stores(_database), live_sales.payments(_database)
+    return live_sales.stores(_database), live_sales.payments(_database, _now)
 
 
-def _figures(
-    database: Database, settings: Settings, filters: Filters
-) -> tuple[View | None, datetime]:
-    """The key figures alone, and when they were read."""
-    wall_clock = datetime.now(UTC)
-    known = _clock(settings.mongo_database).get("now")
-    with pymongo.timeout(ANSWER_SECONDS):
-        view = live_view.figures(
-            database, filters, 1, settings.business_timezone, wall_clock, known
-        )
+def _figures(database: Database, settings: Settings) -> tuple[View | None, datetime]:
+    """The key figures alone under the filters of the URL, and when they were read."""
+    filters, zone = live_filters.chosen_filters(), settings.business_timezone
+    clock, wall_clock = _clock(settings.mongo_database), datetime.now(UTC)
+    view = live_view.figures(database, filters, 1, zone, wall_clock, clock.get("now"))
+    if view is not None:
+        clock["now"] = view.newest["sale_datetime"]
     return view, wall_clock
 
 
@@ -138,7 +154,9 @@ def _shared_look(
         view = live_view.load(
             _database, filters, period, days_before, timezone, wall_clock, clock.get("now")
         )
-    if view is not None:
+    if view is None:
+        clock.clear()
+    else:
         clock["now"] = view.newest["sale_datetime"]
     return view, wall_clock
 
@@ -151,14 +169,7 @@ def _one_sale(database: Database, sale_id: str) -> dict[str, Any] | None:
 # --- what refreshes --------------------------------------------------------------------------
 
 
-def _refresh(
-    settings: Settings,
-    t: page.Text,
-    fmt: Formats,
-    ask: Any,
-    every: int | None,
-    figures_alone: bool,
-) -> None:
+def _refresh(settings: Settings, t: page.Text, fmt: Formats, ask: Any, every: int | None) -> None:
     """One refresh: ask, or show what was last read when MongoDB is away."""
     if st.session_state.pop("open_now", False):
         st.rerun()  # the opened sale is drawn outside of what refreshes
@@ -189,8 +200,6 @@ def _refresh(
         st.empty()
     live_sections.status(t, fmt, view, read_at, is_away, every)
     live_sections.key_figures(t, fmt, view)
-    if figures_alone:
-        return
     live_sections.over_time(t, fmt, view, ZoneInfo(settings.business_timezone))
     live_sections.newest(t, fmt, view, on_click=_open)
 

@@ -1,10 +1,9 @@
 """A page without a browser, under the settings of a test."""
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from unittest import mock
 
+import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
@@ -12,9 +11,12 @@ from tests.environments import ROOT
 
 
 @contextmanager
-def opened(script: str, environment: Mapping[str, str]) -> Iterator[AppTest]:
+def opened(
+    script: str, environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[AppTest]:
     """The page of a script; what it caches goes with it."""
-    with mock.patch.dict(os.environ, environment):
-        yield AppTest.from_file(str(ROOT / script), default_timeout=30)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    yield AppTest.from_file(str(ROOT / script), default_timeout=30)
     st.cache_data.clear()
     st.cache_resource.clear()

@@ -13,9 +13,9 @@ from tests import apps
 
 
 @pytest.fixture
-def app(run_script: Any) -> Iterator[AppTest]:
+def app(run_script: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
     """The page under the test's settings, without a browser."""
-    with apps.opened("erp_dashboard_dinamico.py", run_script.environment()) as opened:
+    with apps.opened("erp_dashboard_dinamico.py", run_script.environment(), monkeypatch) as opened:
         yield opened
 
 

@@ -22,9 +22,11 @@ from tests.recommendation_samples import START, document, message, recommendatio
 
 
 @pytest.fixture
-def app(run_script: Any) -> Iterator[AppTest]:
+def app(run_script: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
     """The page under the test's settings, without a browser."""
-    with apps.opened("print_recommendations_consumer.py", run_script.environment()) as opened:
+    with apps.opened(
+        "print_recommendations_consumer.py", run_script.environment(), monkeypatch
+    ) as opened:
         yield opened
 
 

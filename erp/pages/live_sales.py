@@ -19,6 +19,7 @@ from erp import contract
 Document = dict[str, Any]
 
 LONGEST_WINDOW = timedelta(days=7)
+RECENT = timedelta(days=30)
 RECENT_SALES = 2_000  # newest sales of which the payment types are offered as a filter
 LINES_SHOWN = 1_000  # of one sale
 LOOKUP = 100  # _ids in one query: $in costs more than in proportion
@@ -105,12 +106,13 @@ def stores(database: Database[Document]) -> list[str | None]:
     return list(database[_sales].distinct("store_id"))
 
 
-def payments(database: Database[Document]) -> list[str | None]:
-    """The payment types of the newest sales."""
+def payments(database: Database[Document], now: datetime) -> list[str | None]:
+    """The payment types of the newest sales up to `now`, none older than RECENT."""
     return [
         group["_id"]
         for group in database[_sales].aggregate(
             [
+                {"$match": {"sale_datetime": {"$gte": now - RECENT}}},
                 {"$sort": {"sale_datetime": DESCENDING}},
                 {"$limit": RECENT_SALES},
                 {"$group": {"_id": "$payment_type"}},
@@ -125,7 +127,12 @@ def compare(
     """The key figures of two windows that do not overlap, `now` being the later."""
     groups = database[_sales].aggregate(
         [
-            {"$match": {"$or": [filters.query(now), filters.query(before)]}},
+            {
+                "$match": {
+                    "sale_datetime": {"$gte": before.start, "$lte": now.end},  # spares the rest
+                    "$or": [filters.query(now), filters.query(before)],
+                }
+            },
             {
                 "$group": {
                     "_id": {

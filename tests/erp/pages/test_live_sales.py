@@ -150,9 +150,10 @@ def test_slots_get_longer_with_the_window(hours, minutes):
 
 
 def test_stores_and_payments_on_offer(sales):
-    """Everything that can be filtered by, what is missing too."""
+    """Everything that can be filtered by, what is missing too; not how one paid long ago."""
     assert {"1", "2"} == set(live_sales.stores(sales)) - {None}
-    assert {"cash", "card", None} == set(live_sales.payments(sales))
+    assert {"cash", "card", None} == set(live_sales.payments(sales, NOON))
+    assert set() == set(live_sales.payments(sales, NOON + timedelta(days=100)))
 
 
 @pytest.mark.parametrize("items_count", [None, 0, 1, 2, 5, 300])
