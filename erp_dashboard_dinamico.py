@@ -45,42 +45,42 @@ def main() -> None:
     t, fmt = page.set_up(settings, "live_title", "⚡")
     database = page.database(settings, t)
     page.from_url(live_filters.URL_READERS)
-    if page.first_run():
-        draw_figures(settings, database, t, fmt)
+    every = st.session_state["every"]
+    first_run = page.first_run()
+    if first_run:  # the key figures, while the browser loads what draws the rest
+        view, read_at = _or_away(settings, t, partial(_figures, database, settings))
+        if view is None:
+            page.stop_with(t, "live_empty")
+        refresh = partial(_draw_figures, t, fmt, view, read_at, None, every)
+    else:
+        ask, every = _choose(settings, database, t, fmt)
+        refresh = partial(_refresh, settings, t, fmt, ask, every)
+    page.head(t("live_title"))
+
+    @st.fragment(run_every=None if first_run else every)
+    def live() -> None:
+        page.guard(refresh)
+
+    live()
+    if first_run:
         page.go_on()
-        return
+    elif sale_id := st.session_state.get("sale"):
+        sale_panel.show(t, fmt, sale_id, partial(_one_sale, database, sale_id), _close)
+
+
+def _choose(
+    settings: Settings, database: Database, t: page.Text, fmt: Formats
+) -> tuple[partial[tuple[View | None, datetime]], int | None]:
+    """The question that the reader puts together at the side, and how often it is asked (s)."""
     now = _or_away(settings, t, partial(_now, database, settings))
     if now is None:
         page.stop_with(t, "live_empty")
     offered = _or_away(settings, t, partial(_options, database, settings.mongo_database, now))
-    period = live_filters.choose_period(
-        t, fmt, now.astimezone(ZoneInfo(settings.business_timezone))
-    )
+    period = live_filters.choose_period(t, fmt, fmt.local(now))
     filters = live_filters.choose_filters(t, offered)
     every, days_before = live_filters.choose_rhythm(t)
     live_filters.save(period, filters, st.session_state["every"], settings.page_language)
-    page.head(t("live_title"))
-    ask = partial(_look, database, settings, filters, period, days_before)
-
-    @st.fragment(run_every=every)
-    def live() -> None:
-        page.guard(partial(_refresh, settings, t, fmt, ask, every))
-
-    live()
-    if sale_id := st.session_state.get("sale"):
-        sale_panel.show(t, fmt, sale_id, partial(_one_sale, database, sale_id), _close)
-
-
-def draw_figures(settings: Settings, database: Database, t: page.Text, fmt: Formats) -> None:
-    """The key figures alone, while the browser loads what draws the rest."""
-    view, read_at = _or_away(settings, t, partial(_figures, database, settings))
-    if view is None:
-        page.stop_with(t, "live_empty")
-    page.head(t("live_title"))
-    st.empty()  # where an outage is told
-    every = st.session_state["every"]
-    live_sections.status(t, fmt, view, read_at, is_away=False, every=every)
-    live_sections.key_figures(t, fmt, view)
+    return partial(_look, database, settings, filters, period, days_before), every
 
 
 # --- what is asked ---------------------------------------------------------------------------
@@ -192,16 +192,21 @@ def _refresh(settings: Settings, t: page.Text, fmt: Formats, ask: Any, every: in
         else:
             st.rerun()  # emptied: the page says what to start
         return
-    if is_away:
-        st.warning(
-            t("live_away", address=address, time=fmt.time(read_at)), icon=":material/power_off:"
-        )
-    else:
-        st.empty()
-    live_sections.status(t, fmt, view, read_at, is_away, every)
-    live_sections.key_figures(t, fmt, view)
+    outage = t("live_away", address=address, time=fmt.time(read_at)) if is_away else None
+    _draw_figures(t, fmt, view, read_at, outage, every)
     live_sections.over_time(t, fmt, view, ZoneInfo(settings.business_timezone))
     live_sections.newest(t, fmt, view, on_click=_open)
+
+
+def _draw_figures(
+    t: page.Text, fmt: Formats, view: View, read_at: datetime, outage: str | None, every: int | None
+) -> None:
+    if outage:
+        st.warning(outage, icon=":material/power_off:")
+    else:
+        st.empty()  # so that what follows keeps its place
+    live_sections.status(t, fmt, view, read_at, outage is not None, every)
+    live_sections.key_figures(t, fmt, view)
 
 
 def _open(sale_id: str) -> None:

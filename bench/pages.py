@@ -193,7 +193,8 @@ def of_a_run(url: str) -> Metrics:
 def of_refreshes(url: str, server: psutil.Process, refreshes: int) -> Metrics:
     """The live page without a browser: the refreshes of one visitor."""
     with Visitor(url) as visitor:
-        visitor.run()
+        visitor.run()  # the key figures
+        visitor.run()  # everything
         timed = []
         for _ in range(TIMED_REFRESHES):
             time.sleep(UNSHARED)
