@@ -32,6 +32,7 @@ FEATURES = (
 )
 BASKET_FEATURES = 7  # the first ones need no customer
 WIDTH = len(FEATURES)
+OWN = np.float32(-1)  # for a sum of similarities: it is in the basket
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,8 @@ class Candidates:
         held = getattr(self._local, "held", None)
         if held is None:
             held = self._local.held = (
-                np.zeros((self.items, 2), np.float32),  # sums of similarities and strengths
+                np.zeros((self.items, 2), np.float32),  # sums of similarities, strengths
                 np.full(self.items, -1, np.int64),  # place in the history
-                np.zeros(self.items, np.int8),  # 1 touched, 2 in the basket
                 np.zeros(self.items, np.int32),  # what was touched
                 np.zeros((2, self.categories), np.float32),  # basket and history by category
             )
@@ -168,18 +168,18 @@ def find(row, basket, history, pairs, facts, active, scratch, many, out):
     """
     h_indptr, h_items, h_frequencies, h_baskets = history
     category = facts[2]
-    sums, habit, marks, touched, by_category = scratch
+    sums, habit, touched, by_category = scratch
     first, last = h_indptr[row], h_indptr[row + 1]
     for item in basket:
-        marks[item] = 2
+        sums[item, 0] = OWN
         by_category[0, category[item]] += 1
-    count = _from_basket(basket, pairs, active, sums, marks, touched)
+    count = _from_basket(basket, pairs, active, sums, touched)
     for at in range(first, last):
         other = h_items[at]
         by_category[1, category[other]] += h_frequencies[at, 1]
+        new = sums[other, 0] == 0 and habit[other] < 0
         habit[other] = at
-        if marks[other] == 0 and active[other] and h_frequencies[at, 1] > 0:
-            marks[other] = 1
+        if new and active[other] and h_frequencies[at, 1] > 0:
             touched[count] = other
             count += 1
     by_category[:, 0] = 0
@@ -198,9 +198,8 @@ def find(row, basket, history, pairs, facts, active, scratch, many, out):
     _features(len(best), len(basket), h_frequencies, h_baskets[row], facts, scratch, out)
     for place in range(count):
         sums[touched[place]] = 0
-        marks[touched[place]] = 0
     for item in basket:
-        marks[item] = 0
+        sums[item] = 0
         by_category[0, category[item]] = 0
     for at in range(first, last):
         habit[h_items[at]] = -1
@@ -209,20 +208,20 @@ def find(row, basket, history, pairs, facts, active, scratch, many, out):
 
 
 @numba.njit(nogil=True, cache=True)
-def _from_basket(basket, pairs, active, sums, marks, touched):
+def _from_basket(basket, pairs, active, sums, touched):
     """Sum up similarities and strengths for what is not in the basket; returns how many that is."""
     indptr, indices, similarities, strengths, _ = pairs
     count = 0
     for item in basket:
         for at in range(indptr[item], indptr[item + 1]):
-            other = indices[at]
-            if marks[other] == 0 and active[other]:
-                marks[other] = 1
+            other, before = indices[at], sums[indices[at], 0]
+            if before == 0 and similarities[at] > 0 and active[other]:
                 touched[count] = other
                 count += 1
-            if marks[other] == 1:
-                sums[other, 0] += similarities[at]
-                sums[other, 1] += strengths[at]
+            elif not before > 0:
+                continue
+            sums[other, 0] = before + similarities[at]
+            sums[other, 1] += strengths[at]
     return count
 
 
@@ -230,7 +229,7 @@ def _from_basket(basket, pairs, active, sums, marks, touched):
 def _features(found, size, frequencies, baskets, facts, scratch, out):
     """Fill in the FEATURES of the first `found` candidates, in that order."""
     popularity, trend, category = facts
-    sums, habit, _, _, by_category = scratch
+    sums, habit, _, by_category = scratch
     codes, scores, own, values = out
     size = max(size, 1)
     log_size, log_baskets = np.log(size), np.log(1 + baskets)

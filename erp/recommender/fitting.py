@@ -58,11 +58,9 @@ def fit_baskets(
     catalogue = catalogue or Catalogue(settings.never_recommend)
     names = [catalogue.get(key) for key in baskets.item_ids]
     categories = [product.category for product in names]
-    give_back()
     heads = learning.learn(baskets, settings, categories)
     give_back()
     similarity, sold, _ = learning.fit_parts(baskets, settings, categories)
-    give_back()
     return Model(
         settings=settings,
         item_ids=baskets.item_ids,

@@ -138,6 +138,7 @@ def _add_up(
     """Fill in items, ascending within a row, sums and totals: a customer's sales are gone over
     once, and each of her rows is what has been added up when it ends."""
     slot = np.zeros(products, np.int64)
+    weight, total = np.empty(3), np.empty(3)
     first = 0
     while first < len(by):
         last = first
@@ -147,18 +148,19 @@ def _add_up(
         mine = _products(order[starts[whole] : ends[whole]], held_indptr, held, slot)
         for place in range(len(mine)):
             slot[mine[place]] = place
-        own, total = np.zeros((len(mine), 3)), np.zeros(3)
+        own, total[:] = np.zeros((len(mine), 3)), 0
         at = starts[whole]
         for row in by[first : last + 1]:
             while at < ends[row]:
-                weight = _decay(seen_at[whole] - times[order[at]], half_lives)
+                _decay(seen_at[whole] - times[order[at]], half_lives, weight)
                 total += weight
                 for line in range(held_indptr[order[at]], held_indptr[order[at] + 1]):
                     place = slot[held[line]]
                     for scale in range(3):
                         own[place, scale] += weight[scale]
                 at += 1
-            grown = 1 / _decay(seen_at[whole] - seen_at[row], half_lives)
+            _decay(seen_at[whole] - seen_at[row], half_lives, weight)
+            grown = 1 / weight
             totals[row] = total * grown
             to = pairs[row]
             for place in range(len(mine)):
@@ -173,9 +175,10 @@ def _add_up(
 
 
 @numba.njit(nogil=True, cache=True)
-def _decay(age, half_lives):
-    """What is left of 1 after `age` seconds."""
-    return 2.0 ** -np.minimum(age / half_lives, FARTHEST / 2)
+def _decay(age, half_lives, left):
+    """Write what is left of 1 after `age` seconds."""
+    for scale in range(len(half_lives)):
+        left[scale] = 2.0 ** -min(age / half_lives[scale], FARTHEST / 2)
 
 
 @numba.njit(nogil=True, cache=True)

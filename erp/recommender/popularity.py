@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 
 from erp.recommender import checks
-from erp.recommender.sampling import take
 from erp.recommender.similarity import place_of_now
 
 DAY = 86400.0  # seconds
@@ -67,14 +67,30 @@ def fit_popularity(
     shares = volume / total
     by_store = np.argsort(baskets.stores, kind="stable")
     first = np.searchsorted(baskets.stores[by_store], np.arange(stores + 1))
-    shelves = []
+    shelves, lines, sold = [], np.zeros(items), np.zeros(items, bool)
     for store in range(stores):
         sales = by_store[first[store] : first[store + 1]]
-        indptr, sold = take(baskets, sales)
-        here, place = np.unique(sold, return_inverse=True)
-        lines = np.bincount(place, np.repeat(weights[sales], np.diff(indptr)))
-        shelves.append(_shelf(here, lines, shares, store_top, blend_lines))
+        here = _add_lines(sales, baskets.indptr, baskets.items, weights, lines, sold)
+        shelves.append(_shelf(here, lines[here], shares, store_top, blend_lines))
+        lines[here], sold[here] = 0, False
     return Popularity(shares.astype(np.float32), float(total / weights.sum()), *stacked(shelves))
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_lines(sales, indptr, items, weights, lines, sold):
+    """Add up the lines of some sales by item; which items were sold, ascending."""
+    many = 0
+    for sale in sales:
+        many += indptr[sale + 1] - indptr[sale]
+    here, many = np.empty(many, np.int32), 0
+    for sale in sales:
+        for at in range(indptr[sale], indptr[sale + 1]):
+            if not sold[items[at]]:
+                sold[items[at]] = True
+                here[many] = items[at]
+                many += 1
+            lines[items[at]] += weights[sale]
+    return np.sort(here[:many])
 
 
 def weights_at(now: float, times: np.ndarray, half_life_days: float) -> np.ndarray:
@@ -93,6 +109,9 @@ def store_shelf(lines: np.ndarray, shares: np.ndarray, top: int = 100, blend_lin
 
 def _shelf(here, lines, shares, top: int, blend_lines: float):
     score = (lines + blend_lines * shares[here]) / (lines.sum() + blend_lines)
+    if len(score) > top:  # only what may be among the best is sorted
+        some = np.flatnonzero(score >= np.partition(score, -top)[-top])
+        here, score = here[some], score[some]
     best = np.argsort(-score, kind="stable")[:top]
     return here[best], score[best]
 

@@ -216,6 +216,7 @@ class LiveModel:
 def _set_aside() -> None:
     """Spare the collector what stays: it would look through the products for each batch."""
     gc.unfreeze()
+    gc.collect()
     give_back()
     gc.freeze()
 
