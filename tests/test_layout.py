@@ -1,6 +1,7 @@
 """The shape of the project: imports make a star, and every script tells what it is."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -98,3 +99,15 @@ def test_names_of_topics_and_collections_stand_once():
             if isinstance(node, ast.Constant) and isinstance(node.value, str)
         }
         assert set() == literals & names, file
+
+
+def test_modules_that_docstrings_name_exist():
+    """`erp.stage.module` leads somewhere; names of topics aside."""
+    topics = {f"erp.{topic}" for topic in contract.TOPICS}
+    for file in [*(ROOT / "erp").rglob("*.py"), *ROOT.glob("*.py")]:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        kinds = ast.Module | ast.ClassDef | ast.FunctionDef
+        told = [ast.get_docstring(n) or "" for n in ast.walk(tree) if isinstance(n, kinds)]
+        for name in {*re.findall(r"\berp\.[a-z_]+", " ".join(told))} - topics:
+            place = ROOT / name.replace(".", "/")
+            assert place.is_dir() or place.with_suffix(".py").is_file(), (file, name)

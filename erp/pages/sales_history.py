@@ -4,8 +4,8 @@ A view is a choice of days, stores, categories, payment types and products. Ever
 shows is a function of the tickets and lines that the view holds. A view by category or product
 counts only those lines: its amounts are theirs, and its tickets those with at least one of them.
 
-Frames are as erp.aggregates describes them: cents, thousandths of units. What is returned for
-showing is in currency and units; a share is a ratio of 0 to 1.
+Frames are as erp.processor.aggregates describes them: cents, thousandths of units. What is returned
+for showing is in currency and units; a share is a ratio of 0 to 1.
 """
 
 import calendar

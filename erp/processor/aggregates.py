@@ -3,8 +3,9 @@
 Five collections of the contract, small documents that a person can read, and the facts behind
 them (`daily_sales_facts`): each day's tickets and lines as two packed tables, from which a page
 answers any mixture of filters (dates, stores, categories, payments, a product) exactly, because
-tickets and customers can be counted once each. Read all of them through erp.snapshots, which
-shows one finished round and nothing in between.
+tickets and customers can be counted once each. Read all of them through erp.processor.snapshots,
+which shows one finished round and nothing in between. What became of the recommendations is apart,
+in erp.processor.performance.
 
 What counts
 -----------
@@ -203,7 +204,7 @@ class CustomerRow(Struct):
     recency_score: int  # 1 to 5, 5 is best; so are the next two
     frequency_score: int
     monetary_score: int
-    segment: str  # one of erp.rfm.SEGMENTS
+    segment: str  # one of erp.processor.rfm.SEGMENTS
     favourite_category: str  # of most tickets, then of most net, then the first by name
     favourite_store: str
     days: list[CustomerDay]  # in order
@@ -259,8 +260,8 @@ class Stamp(Struct):
     timezone: str
 
 
-# The frames of erp.snapshots.read_facts, for pages. Amounts are Int64 in CENTS, units Int64 in
-# THOUSANDTHS; ids, categories and payment types are Categorical, UNKNOWN ("") where absent.
+# The frames of erp.processor.snapshots.read_facts, for pages. Amounts are Int64 in CENTS, units are
+# Int64 in THOUSANDTHS; ids, categories and payment types are Categorical, UNKNOWN where absent.
 #
 # sales: one row a ticket
 #   sale UInt32 (joins lines; valid in this answer alone), sale_id String, day Date,

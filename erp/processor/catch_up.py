@@ -59,7 +59,7 @@ class Memory:
 
     Attributes
     ----------
-    boards : by collection, see erp.standing
+    boards : by collection, see erp.processor.standing
     places : `hash` of every sale_id (UInt64, of this process) and its `day`, null for orphans
     since : the moment from which the next round looks for changes
     seen : marks of the rows that were stored after that moment and are counted already

@@ -17,7 +17,7 @@ _BY_HOUR = Part("by_hour", {"key": pl.Int64}, _SUMS)
 
 
 def daily_documents(tickets: pl.DataFrame, lines: pl.DataFrame) -> list[Document]:
-    """A document for each day of `tickets`, which are measured (erp.facts.measured).
+    """A document for each day of `tickets`, which are measured (erp.processor.facts.measured).
 
     `lines` are those of these tickets, with the column `day`.
     """

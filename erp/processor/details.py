@@ -14,7 +14,7 @@ _PERSON = ("first_name", "last_name", "city", "state", "country")
 def details(entity: Entity, cubes: Cubes, described: pl.DataFrame | None) -> pl.DataFrame:
     """The further fields of these documents by `_id`.
 
-    `described` are the rows of products or customers (erp.facts), at least of these documents.
+    `described` are the rows of products or customers (erp.processor.reading), at least of these.
     """
     totals = cubes[TOTALS]
     if entity is STORE:

@@ -65,7 +65,7 @@ ENTITIES = (STORE, PRODUCT, CUSTOMER, CATEGORY)
 
 
 def cubes_of(tickets: pl.DataFrame, lines: pl.DataFrame) -> dict[str, Cubes]:
-    """The cubes of these tickets (erp.facts.measured) and their lines, by collection.
+    """The cubes of these tickets (erp.processor.facts.measured) and their lines, by collection.
 
     The distinct customers of stores and categories are not in them: see count_customers.
     """

@@ -1,7 +1,7 @@
 """Facts: sales and their lines as columns with whole numbers, the ground of every figure.
 
 Money is Int64 in cents and units are Int64 in thousandths, so that sums are exact in any order.
-What each figure means is written in erp.aggregates.
+What each figure means is written in erp.processor.aggregates.
 
 A *ticket frame* has TICKETS: a row for each document of `sales`, and one with `day` null for each
 sale that only its lines speak of. A *line frame* has LINES: a row for each document of

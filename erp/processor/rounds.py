@@ -1,7 +1,7 @@
 """A round of the processor: all aggregates anew, or what some changed sales make of them.
 
-Both add up the same cubes (erp.entities) and end in the same documents: a changed round takes the
-affected sales as they were off what stands, and adds them as they are.
+Both add up the same cubes (erp.processor.entities) and end in the same documents: a changed round
+takes the affected sales as they were off what stands, and adds them as they are.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -46,15 +46,15 @@ from erp.processor.standing import (
 )
 
 Document = dict[str, Any]
-Boards = dict[str, pl.DataFrame]  # collection -> erp.standing's board
-Changes = dict[str, dict[str, Document | None]]  # as erp.snapshots publishes them
+Boards = dict[str, pl.DataFrame]  # collection -> erp.processor.standing's board
+Changes = dict[str, dict[str, Document | None]]  # as erp.processor.snapshots publishes them
 Rows = Callable[[Collection[str]], pl.DataFrame]  # ids -> the rows of products or customers
 
 _SPLITS = {STORE.collection: "by_store", CATEGORY.collection: "by_category"}
 
 
 class Facts(NamedTuple):
-    """Tickets and their lines, as erp.facts has them."""
+    """Tickets and their lines, as erp.processor.facts has them."""
 
     tickets: pl.DataFrame
     lines: pl.DataFrame

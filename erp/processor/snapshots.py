@@ -32,7 +32,7 @@ from erp.processor.aggregates import COLLECTIONS, FACTS, JOURNAL, STATE, Stamp
 from erp.processor.facts import MEASURES, measured
 from erp.processor.packed import AFTER_PARTS, unpack
 
-log = logging.getLogger("erp.snapshots")
+log = logging.getLogger("erp.processor")
 
 Document = dict[str, Any]
 T = TypeVar("T")
@@ -73,7 +73,7 @@ def read(
 
     Parameters
     ----------
-    collection : one of erp.aggregates.COLLECTIONS
+    collection : one of erp.processor.aggregates.COLLECTIONS
     first, last : bounds of `_id`, both included, such as the days of a range
     ids : these documents only
     fields : these top-level fields only, besides `_id`
@@ -98,7 +98,7 @@ def read_facts(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The tickets and lines of one round from the day `first` to the day `last`, both included.
 
-    Their columns are described at the end of erp.aggregates.
+    Their columns are described at the end of erp.processor.aggregates.
     """
     last_part = (last or "9999-12-31") + AFTER_PARTS
     tickets, lines = unpack(read(database, FACTS, first=first, last=last_part))

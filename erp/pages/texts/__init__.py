@@ -1,7 +1,7 @@
 """The one table of what the pages say: key -> language -> text.
 
 Texts are Markdown where Streamlit takes Markdown. A `{name}` is filled by the caller; a value that
-comes from the data must be escaped first where the text becomes Markdown (`erp.page.plain`).
+comes from the data must be escaped first where the text becomes Markdown (`erp.pages.page.plain`).
 """
 
 from typing import Any
