@@ -273,6 +273,18 @@ def test_several_files_and_packed_ones_are_one_table(shop, produce, read_topic):
     assert 3 == len(read_topic("products"))
 
 
+def test_a_damaged_archive_is_told_and_the_rest_is_sent(shop, produce, read_topic):
+    """What can be read is sent; what cannot is one refused row, also where a block ends with it."""
+    rows_ = "".join(f"{n},{hash(str(n)):x}\n" for n in range(80_000))
+    packed = gzip.compress(f"product_id,name\n{rows_}".encode())
+    (shop / "products.csv").unlink()
+    (shop / "products.csv.gz").write_bytes(packed[:-300])
+    result = produce("--tables", "products")["tables"]["products"]
+    assert {"damaged_file": 1} == result["rejected"]
+    assert result["read"] - 1 == result["sent"] == len(read_topic("products")) > 0
+    assert ",damaged_file" in (shop / "rejects.csv").read_text()
+
+
 def test_a_signal_ends_it_and_resume_sends_the_rest(
     many_products, run_script, produce, read_topic, wait_for_rows
 ):

@@ -110,6 +110,7 @@ class _Lines:
             self._readline = lambda size: text.readline(size).encode()
         self.number = 0
         self.faults: list[Fault] = []
+        self._damage = ""
         while self.number < file.header_lines:
             self._readline(RECORD_BYTES)
             self.number += 1
@@ -126,9 +127,11 @@ class _Lines:
             if len(rest) >= RECORD_BYTES and not rest.endswith(b"\n"):
                 whole = text[: text.rfind(b"\n") + 1]
                 self._refuse_long_line(text[len(whole) :], whole.count(b"\n"))
+                self._tell_damage()
                 return whole
             text += rest
         self.number += _count(text, b"\n") + (bool(text) and not text.endswith(b"\n"))
+        self._tell_damage()
         return text
 
     def _refuse_long_line(self, beginning: bytes, lines_before: int) -> None:
@@ -142,9 +145,16 @@ class _Lines:
         try:
             return read(size)
         except DAMAGED as error:
-            self.faults.append(Fault(self.number + 1, "", str(error)[:200], "damaged_file"))
+            self._damage = str(error)[:200]
             self._read = self._readline = lambda _size: b""
             return b""
+
+    def _tell_damage(self) -> None:
+        """What cannot be read is one line more, so that no block ends where the last one did."""
+        if self._damage:
+            self.number += 1
+            self.faults.append(Fault(self.number, "", self._damage, "damaged_file"))
+            self._damage = ""
 
 
 def _parse_plain(

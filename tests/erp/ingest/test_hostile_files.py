@@ -27,6 +27,8 @@ def outcome(path, content, encoding=None):
     file = csv_files.describe(path, PRODUCTS, encoding)
     *_, found = survey(file, "UTC")
     parts = list(load(file, found, Selection(), LARGEST))
+    ends = [part.end_line for part in parts]
+    assert sorted(set(ends)) == ends  # or --resume takes a block for one that was sent
     reasons = Counter(fault.reason for part in parts for fault in part.faults)
     return (
         sum(part.read for part in parts),
