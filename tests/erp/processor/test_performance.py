@@ -230,6 +230,21 @@ def test_what_follows_the_changes_is_what_all_anew_gives(watched, monkeypatch):
     assert followed == watched.anew()
 
 
+def test_more_new_answers_than_are_told_apart_count_everything_anew(watched, monkeypatch):
+    """Also where none of them is new."""
+    watched.round()
+    monkeypatch.setattr(performance, "TOO_MANY", 1)
+    before = watched.counts("arm")
+    assert 2 == watched.round()
+    assert before == watched.counts("arm")
+
+
+def test_a_document_of_another_version_is_none(database):
+    """A page that meets one says that nothing is known."""
+    database[contract.RECOMMENDATION_PERFORMANCE].insert_one({"_id": "all", "groups": 3})
+    assert read_performance(database) is None
+
+
 def test_other_days_count_everything_anew(watched):
     """With three days ana's second purchase is too late for the first answer, not for the next."""
     watched.round()
