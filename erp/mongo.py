@@ -44,7 +44,6 @@ INDEXES: dict[str, list[IndexModel]] = {
     contract.SALES.name: [
         IndexModel([("sale_datetime", DESCENDING)]),
         IndexModel([("store_id", ASCENDING), ("sale_datetime", DESCENDING)]),
-        IndexModel([("customer_id", ASCENDING), ("sale_datetime", DESCENDING)]),
         IndexModel([("stored_at", ASCENDING)]),
     ],
     contract.SALES_ITEMS.name: [

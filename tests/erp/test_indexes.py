@@ -34,11 +34,6 @@ QUERIES = [
         {"store_id": {"$in": ["s1"]}, "sale_datetime": HOUR_AGO},
         {"sale_datetime": -1},
     ),
-    Query(
-        SALES,
-        "customer_id_1_sale_datetime_-1",
-        {"customer_id": {"$in": ["c1", "c2"]}, "sale_datetime": HOUR_AGO},
-    ),
     Query(SALES, "stored_at_1", {"stored_at": HOUR_AGO}),
     Query(ITEMS, "sale_id_1", {"sale_id": {"$in": ["1", "2"]}}),
     Query(ITEMS, "stored_at_1", {"stored_at": HOUR_AGO}),
@@ -47,7 +42,13 @@ QUERIES = [
     Query(contract.DELETIONS, "stored_at_1", {"stored_at": HOUR_AGO}),
     Query(ANSWERS, "created_at_-1", {"created_at": HOUR_AGO}, {"created_at": -1}),
     Query(ANSWERS, "timestamp_-1", {"timestamp": HOUR_AGO}, {"timestamp": -1}),
+    Query(ANSWERS, "timestamp_-1", {"timestamp": HOUR_AGO | {"$type": "date"}}, {"timestamp": 1}),
     Query(ANSWERS, "customer_id_1_timestamp_-1", {"customer_id": "c1"}, {"timestamp": -1}),
+    Query(
+        ANSWERS,
+        "customer_id_1_timestamp_-1",
+        {"customer_id": {"$in": ["c1", "c2"]}, "timestamp": HOUR_AGO},
+    ),
     Query(
         ANSWERS, "incomplete", {"complete": False, "created_at": HOUR_AGO}, {"created_at": -1}
     ),
