@@ -213,7 +213,7 @@ class _Laboratory:
             total += len(rows)
             if total >= CHOICES:
                 break
-        if total < FEWEST_CHOICES:
+        if total < FEWEST_CHOICES * TURNS:  # the same baskets again are no more to learn from
             return None
         return logistic.fit_choice(
             np.concatenate(kept),
