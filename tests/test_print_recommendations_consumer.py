@@ -160,7 +160,7 @@ def test_the_page_tells_whether_it_helped(app: AppTest) -> None:
     found = metrics(app)
     assert ("10,0 %", "95 %: de 1,8 % a 40,4 %") == found["Aceptación"]
     assert "50,0 %" == found["Ventas con algún acierto"][0]
-    assert "+50,0 %" == found["Ventaja sobre el control"][0]
+    assert "+50 puntos" == found["Ventaja sobre el control"][0]
     assert ("10,0 %", "confianza media: 11,0 %") == found["Acierto en la compra siguiente"]
     assert "los 7 días siguientes" in words(app)
     for kind, keys in {

@@ -1,6 +1,7 @@
 """Did it help: what came of the recommendations, and what the last training decided."""
 
 from collections.abc import Sequence
+from datetime import date
 
 import pandas as pd
 import streamlit as st
@@ -27,8 +28,8 @@ def outcome(t: page.Text, fmt: Formats, performance: Performance | None, *, away
         page.plain(
             t(
                 "reco_outcome_of",
-                first=performance.first_day,
-                last=performance.last_day,
+                first=_day(fmt, performance.first_day),
+                last=_day(fmt, performance.last_day),
                 days=fmt.number(performance.days),
                 anonymous=fmt.number(performance.anonymous),
             )
@@ -45,13 +46,15 @@ def outcome(t: page.Text, fmt: Formats, performance: Performance | None, *, away
 def _headline(t: page.Text, fmt: Formats, performance: Performance) -> None:
     arms = {group.key: group for group in performance.of("arm")}
     model, lift = arms.get("model"), performance.lift
-    with st.grid("auto", min_column_width=210):
+    with st.grid("auto", min_column_width=190):
         _share(t, fmt, "reco_accepted", model.acceptance if model else None)
         _share(t, fmt, "reco_answers_hit", model.hit if model else None)
         st.metric(
             t("reco_lift"),
-            fmt.change(lift.value) if lift else MISSING,
-            _interval(t, fmt, lift) if lift else t("reco_no_control"),
+            t("reco_points", n=_points(fmt, lift.value)) if lift else MISSING,
+            t("reco_interval", low=_points(fmt, lift.low), high=_points(fmt, lift.high))
+            if lift
+            else t("reco_no_control"),
             delta_color="off",
             delta_arrow="off",
             border=True,
@@ -78,6 +81,15 @@ def _share(t: page.Text, fmt: Formats, name: str, estimate: Estimate | None) -> 
         border=True,
         help=t(f"{name}_help"),
     )
+
+
+def _day(fmt: Formats, day: str | None) -> str:
+    return fmt.day(date.fromisoformat(day) if day else None)
+
+
+def _points(fmt: Formats, share: float) -> str:
+    """A difference of shares in percentage points, with its sign."""
+    return ("+" if share > 0 else "") + fmt.number(100 * share, 1)
 
 
 def _interval(t: page.Text, fmt: Formats, estimate: Estimate) -> str:

@@ -160,6 +160,7 @@ TEXTS: dict[str, dict[str, str]] = {
     "reco_interval_heading": {"es": "Intervalo 95 %", "en": "95% interval"},
     "reco_products": {"es": "Productos", "en": "Products"},
     "reco_sales": {"es": "Ventas", "en": "Sales"},
+    "reco_points": {"es": "{n} puntos", "en": "{n} points"},
     "reco_lift": {"es": "Ventaja sobre el control", "en": "More than the control"},
     "reco_lift_help": {
         "es": "Diferencia entre la parte de ventas con algún acierto del modelo y la del grupo de"
