@@ -17,7 +17,7 @@ from erp.process import UsageError
 HEAD = "product_id,name,unit_price,created_at\n"
 GOOD = HEAD + "1,Té,1.5,2024-03-01\n2,Pan,2,\n"
 MANY = "".join(f"{n},{random.Random(n).random()},1,\n" for n in range(120_000))
-PACKED = gzip.compress((HEAD + MANY).encode())
+PACKED = gzip.compress((HEAD + MANY).encode(), mtime=0)
 LARGEST = 1_000_000  # bytes of a message
 
 
@@ -47,7 +47,7 @@ def outcome(path, content, encoding=None):
         GOOD.replace(",", ";").replace("1.5", "1,5"),
         GOOD.replace("\n", "\r"),
         GOOD.replace("\n", "\r\n"),
-        gzip.compress(GOOD.encode("utf-16")),
+        gzip.compress(GOOD.encode("utf-16"), mtime=0),
         GOOD.replace("product_id", " PRODUCT_ID "),
     ],
 )
@@ -111,8 +111,8 @@ def test_a_damaged_archive_gives_what_can_be_read(tmp_path, damage):
         b"\0" * 5_000,
         random.Random(1).randbytes(50_000),
         b"x" * 500_000,
-        gzip.compress(GOOD.encode())[:20],
-        gzip.compress(gzip.compress(GOOD.encode())),
+        gzip.compress(GOOD.encode(), mtime=0)[:20],
+        gzip.compress(gzip.compress(GOOD.encode(), mtime=0), mtime=0),
         b"product_id,name,name\n1,a,b\n",
     ],
 )
