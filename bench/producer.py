@@ -140,7 +140,7 @@ def measured(stack: Stack, items: Path, folder: Path, rounds: int) -> dict[str, 
 def with_topics(stack: Stack, send: Any) -> Run:
     """Call `send` with a prefix whose topics are new, and delete them afterwards."""
     options = {"bootstrap.servers": stack.kafka_bootstrap_servers}
-    admin = AdminClient(options)
+    admin = AdminClient({**options, "log_level": 3})
     prefix = f"bench-{uuid.uuid4().hex[:8]}."
     kafka.ensure_topics(options, [prefix + SALES_ITEMS.name], PARTITIONS, 1)
     try:
