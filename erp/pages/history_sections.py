@@ -14,7 +14,7 @@ from erp.pages.texts import TEXTS
 
 RANKED = 12  # bars of a ranking
 RANKED_PRODUCTS = 22  # bars of the ranking of products, which has the height of two charts
-TILES = 36  # tiles of a treemap; the rest share one
+TILES = 24  # tiles of a treemap; of more, most would be too small for a name on a telephone
 
 
 class Look(NamedTuple):
@@ -65,16 +65,16 @@ def key_figures(report: Report, look: Look) -> None:
     with st.container(key="key-figures"):
         for column, (label, name, write, color) in zip(st.columns(6), shown, strict=True):
             change = changes[name]
-            column.metric(
-                t(label),
-                write(figures[name]),
-                None if change is None else fmt.change(change),
-                delta_color="blue" if change is None else "off" if change == 0 else color,
-                border=True,
-                help=fmt.money(figures["net"]) if name == "net" else None,
-                chart_data=_spark(sparks, name),
-                chart_type="area",
-            )
+            with column.container(border=True):
+                st.metric(
+                    t(label),
+                    write(figures[name]),
+                    None if change is None else fmt.change(change),
+                    delta_color="off" if change == 0 else color,
+                    help=fmt.money(figures["net"]) if name == "net" else None,
+                )
+                if course := _course(sparks, name):
+                    page.spark(course)
     before = report.view_before
     note = (
         t("compared", first=fmt.day(before.first), last=fmt.day(before.last))
@@ -96,13 +96,13 @@ def totals(total: dict[str, float], t: page.Text, fmt: Formats) -> None:
     )
     with st.container(key="key-figures-meanwhile"):
         for column, (label, value) in zip(st.columns(6), shown, strict=True):
-            column.metric(t(label), value, border=True)
+            column.container(border=True).metric(t(label), value)
 
 
-def _spark(sparks: pl.DataFrame, name: str) -> list[float] | None:
+def _course(sparks: pl.DataFrame, name: str) -> list[float] | None:
     if name not in sparks.columns or sparks.height < 2:
         return None
-    return [round(value or 0, 4) for value in sparks[name]]
+    return [value or 0.0 for value in sparks[name]]
 
 
 @st.fragment

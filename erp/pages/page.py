@@ -26,7 +26,8 @@ if not st.runtime.exists():  # `python X.py` and tests: that caches are of the p
     logging.getLogger("streamlit.runtime.caching.cache_data_api").setLevel(logging.ERROR)
 
 RETRY_SECONDS = 5  # pause before a page that could not show its data tries again
-PAINT_SECONDS = 0.25  # for the browser to show the first figures before it asks for the rest
+PAINT_SECONDS = 0.6  # for the browser to show the first figures; when the rest comes too early, it
+# waits with all of it until what draws the charts is loaded
 TABLE_ROWS = 500  # rows shown of a table; its export has all of them
 
 Text = Callable[..., str]  # (key, **values) -> text in the reader's language
@@ -103,6 +104,8 @@ _CSS = """
 .erp-chip {border: 1px solid rgba(128,140,160,.45); border-radius: 1rem; padding: .05rem .7rem;
   font-size: .85rem; max-width: 100%; overflow: hidden; text-overflow: ellipsis;
   white-space: nowrap}
+.erp-spark {height: 2.2rem; margin: 0 -1rem -1rem; border-radius: 0 0 .6rem .6rem;
+  background: linear-gradient(rgba(58,114,203,.75), rgba(58,114,203,.15))}
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] {padding-left: .8rem; padding-right: .8rem}
 }
@@ -236,6 +239,25 @@ def chips(texts: Sequence[str]) -> None:
         for item in texts
     )
     st.html(f'<div class="erp-chips">{shown}</div>')
+
+
+def spark(values: Sequence[float]) -> None:
+    """The course of a figure as a small area below it; drawn by the browser without any library."""
+    st.html(
+        f'<div class="erp-spark" aria-hidden="true" style="clip-path: {spark_shape(values)}"></div>'
+    )
+
+
+def spark_shape(values: Sequence[float]) -> str:
+    """The CSS polygon of an area: the lowest of the values at a tenth of the height.
+
+    >>> spark_shape([1, 3, 2])
+    'polygon(0% 100%, 0.0% 90.0%, 50.0% 0.0%, 100.0% 45.0%, 100% 100%)'
+    """
+    low, high = min(values), max(values)
+    across, up = 100 / max(len(values) - 1, 1), 90 / (high - low) if high > low else 0
+    points = [f"{n * across:.1f}% {90 - (v - low) * up:.1f}%" for n, v in enumerate(values)]
+    return f"polygon(0% 100%, {', '.join(points)}, 100% 100%)"
 
 
 def chart(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, sync_playwright
 from pymongo import MongoClient
 from pymongo.database import Database
 
@@ -177,7 +177,7 @@ def visit(
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme=theme)
         opened = Visit(server, page)
-        page.on("console", lambda m: opened.faults.append(m.text) if m.type == "error" else None)
+        page.on("console", lambda message: _note_fault(message, opened))
         page.on("pageerror", lambda error: opened.faults.append(str(error)))
         page.on("dialog", lambda dialog: (opened.faults.append(dialog.message), dialog.dismiss()))
         page.on("request", lambda request: _note_outside(request.url, opened))
@@ -193,6 +193,11 @@ def visit(
         each.page.close()
     assert [] == faults
     assert [] == [log for log in logs.values() if "Traceback" in log]
+
+
+def _note_fault(message: ConsoleMessage, visit: Visit) -> None:
+    if message.type == "error" or "Invalid" in message.text:
+        visit.faults.append(message.text)
 
 
 def _note_outside(url: str, visit: Visit) -> None:
