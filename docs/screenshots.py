@@ -27,7 +27,7 @@ PATIENCE_MS = 60_000
 DRAWN = """() => {
     const app = document.querySelector('[data-testid="stApp"]');
     return app && app.dataset.testScriptState === 'notRunning'
-        && !document.querySelector('[data-testid="stSkeleton"]');
+        && !document.querySelector('.st-key-going-on, [data-testid="stSkeleton"]');
 }"""
 
 
