@@ -101,8 +101,8 @@ def watch(
                 memory = recompute(database, zone).memory
                 follow(acceptance)
                 gap = missing(database)
-            if quiet == QUIET_ROUNDS and acceptance.is_behind():
-                log.warning("recommendations were stored long after they were made: all anew")
+            if quiet == QUIET_ROUNDS and acceptance.is_off():
+                log.warning("recommendations came without being noticed: all are followed anew")
                 follow(acceptance, anew=True)
         except PyMongoError as error:
             if not is_outage(error):

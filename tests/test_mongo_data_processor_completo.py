@@ -4,6 +4,7 @@ import random
 import re
 import signal
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from functools import partial
 
@@ -279,27 +280,53 @@ def test_readers_see_whole_rounds_while_it_is_killed(database, run_script):
     """Killed at random moments, it never shows an empty, half-built or mixed collection."""
     shop, draw = RandomShop(database, 3), random.Random(3)
     shop.open()
-    _compute(run_script)
+    for _ in range(60):
+        _recommend(shop)
+    _compute(run_script, ACCEPTANCE_DAYS=10)
     assert _is_whole(database)
 
     for attempt in range(6):
         for _ in range(5):
             shop.change_something()
         mode = ["--once"] if attempt % 3 == 0 else ["--watch", "0.01"]
-        running = run_script.start(SCRIPT, *mode, BUSINESS_TIMEZONE=MADRID)
+        running = run_script.start(SCRIPT, *mode, BUSINESS_TIMEZONE=MADRID, ACCEPTANCE_DAYS=10)
         death = time.monotonic() + 1 + draw.random() * 2  # it needs a second to start
         while time.monotonic() < death:
             shop.change_something()
+            _recommend(shop)
             assert _is_whole(database)
         running.kill()
         assert _is_whole(database)
 
-    watching = _watch(run_script)
-    _wait_for(lambda: "nothing" in watching.stderr)
+    watching = _watch(run_script, ACCEPTANCE_DAYS=10)
+    _wait_for(lambda: watching.stderr.count("nothing") > 4)  # quiet for so long that it looks
     watching.stop()
-    followed = {name: _documents(database, name) for name in COLLECTIONS if name != FACTS}
-    _compute(run_script)
-    assert followed == {name: _documents(database, name) for name in COLLECTIONS if name != FACTS}
+    followed = _everything(database)
+    _compute(run_script, ACCEPTANCE_DAYS=10)
+    assert followed == _everything(database)
+
+
+def _recommend(shop):
+    """Answer one of the shop's sales, for the first time or anew."""
+    sale = shop.draw.choice(list(shop.database["sales"].find()))
+    made = recommendation(
+        0,
+        sale_id=sale["sale_id"],
+        customer_id=sale.get("customer_id"),
+        timestamp=sale["sale_datetime"],
+        created_at=datetime.now(UTC),
+        recommendations=[
+            recommended(f"p{shop.draw.randrange(shop.PRODUCTS)}", rank) for rank in (1, 2, 3)
+        ],
+    )
+    found = document(made) | {"control": shop.draw.random() < 0.2}
+    shop.database["recommendations"].replace_one({"_id": found["_id"]}, found, upsert=True)
+
+
+def _everything(database):
+    found = {name: _documents(database, name) for name in COLLECTIONS if name != FACTS}
+    performance = database[contract.RECOMMENDATION_PERFORMANCE].find({}, {"computed_at": 0})
+    return found | {"performance": {each["_id"]: each for each in performance}}
 
 
 def _is_whole(database):
@@ -317,6 +344,12 @@ def _is_whole(database):
     assert {tickets["net"].sum()} == set(sums.values())
     assert lines["net"].sum() == in_categories
     assert (stamp.sales, stamp.lines) == (tickets.height, lines.height)
+    groups = read_performance(database).groups
+    assert groups
+    products = Counter(dict.fromkeys(("rank", "source", "confidence", "version"), 0))
+    for group in groups:
+        products[group.by] += group.products if group.key != "control" else 0
+    assert 1 == len(set(products.values()))
     return all(database[name].find_one() for name in COLLECTIONS)
 
 

@@ -99,19 +99,19 @@ class Acceptance:
         self._seen = set(made)
         return len(counted)
 
-    def is_behind(self) -> bool:
-        """True when answers of settled days are not counted: they came without being noticed.
+    def is_off(self) -> bool:
+        """True when the answers of settled days are not as many as those that are counted.
 
-        So it is when an answer is stored long after it was made, or made by a clock that is wrong.
+        So it is when one is stored long after it was made, by a clock that is wrong, or as the
+        answer to a sale that has moved to another day. Fewer are right where answers end.
         """
         settled = self._state().get("settled")
         if settled is None:
             return False
         end = start_of(date.fromisoformat(settled) + ONE_DAY, self._zone)
         standing = self._answers.count_documents({"timestamp": {"$lt": end}})
-        return standing > sum(
-            day["answers"] for day in self._performance.find(_A_DAY, {"answers": 1})
-        )
+        counted = sum(day["answers"] for day in self._performance.find(_A_DAY, {"answers": 1}))
+        return standing > counted if self._expire else standing != counted
 
     def _state(self) -> Document:
         return self._database[STATE].find_one({"_id": STATE_ID}) or {}

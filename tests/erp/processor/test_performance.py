@@ -197,14 +197,27 @@ def test_a_corrected_answer_takes_the_place_of_the_old_one(watched):
 def test_answers_that_were_not_noticed_are_missed(watched):
     """One that was stored an hour after it was made, to a sale of a day that is counted."""
     watched.round()
-    assert not watched.acceptance.is_behind()
+    assert not watched.acceptance.is_off()
     made_at = performance.now() - timedelta(hours=1)
     watched.answer("s5", 0, "eva", "z", created_at=made_at)
     assert 0 == watched.round()
-    assert watched.acceptance.is_behind()
+    assert watched.acceptance.is_off()
     assert 2 == watched.acceptance.update(anew=True)
-    assert not watched.acceptance.is_behind()
+    assert not watched.acceptance.is_off()
     assert (4, 3, 6, 4, 4, 3) == watched.counts("arm")["model"]
+
+
+def test_an_answer_that_moves_to_another_day_leaves_the_old_one(watched):
+    """Its sale was corrected: the new day is counted at once, the old one when it is quiet."""
+    watched.round()
+    watched.answer("s0", 1, "ana", "a", "b")
+    assert 1 == watched.round()
+    assert watched.acceptance.is_off()
+    assert 2 == watched.acceptance.update(anew=True)
+    assert not watched.acceptance.is_off()
+    assert {"2025-03-01": 3, "2025-03-02": 2} == {
+        day: found["answers"] for day, found in watched.days().items()
+    }
 
 
 def test_a_round_that_was_not_followed_up_makes_everything_anew(watched):
