@@ -10,7 +10,7 @@ from confluent_kafka import Message
 
 from erp.contract import Recommendation, Sale
 from erp.recommender.answers import numbered
-from erp.recommender.catalogue import Catalogue, Product
+from erp.recommender.catalogue import Catalogue
 from erp.recommender.model import Model
 from erp.service.baskets import Basket, Line
 from erp.sink.deliveries import BadMessageError, Reader, origin_of
@@ -41,6 +41,8 @@ def bought(lines: Iterable[Line]) -> list[str]:
 
 def in_control(sale_id: str, share: float) -> bool:
     """Whether a sale is among the `share` (0 to 1) that gets bestsellers only; always the same."""
+    if not share:
+        return False
     hashed = blake2b(sale_id.encode(), digest_size=8).digest()
     return int.from_bytes(hashed) < share * 2**64
 
@@ -124,10 +126,7 @@ def _documents(
             "model_version": model_version,
             "complete": basket.complete,
             "latency_ms": round(max(0.0, seconds - basket.entered) * 1000, 1),
-            "basket_products": [
-                _shown(line, catalogue.get(line.product_id))
-                for _, line in sorted(basket.lines.items())[:BASKET_LINES_MAX]
-            ],
+            "basket_products": _shown(basket.lines, catalogue),
             "recommendations": products,
             "control": control_arm,
         }
@@ -135,11 +134,19 @@ def _documents(
     ]
 
 
-def _shown(line: Line, product: Product) -> Document:
-    return {
-        "product_id": line.product_id,
-        "product_name": product.name or line.product_id,
-        "category": product.category,
-        "quantity": line.quantity,
-        "net_amount": line.net_amount,
-    }
+def _shown(lines: dict[int, Line], catalogue: Catalogue) -> list[Document]:
+    known = catalogue.products.get  # a line's product is in the catalogue, but for a few
+    shown = []
+    for number in sorted(lines)[:BASKET_LINES_MAX]:
+        product_id, quantity, net_amount = lines[number]
+        name, category, _ = known(product_id) or catalogue.get(product_id)
+        shown.append(
+            {
+                "product_id": product_id,
+                "product_name": name or product_id,
+                "category": category,
+                "quantity": quantity,
+                "net_amount": net_amount,
+            }
+        )
+    return shown
