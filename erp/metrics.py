@@ -64,7 +64,10 @@ def serve(port: int, health: Health, registry: CollectorRegistry = REGISTRY) -> 
     }
 
     class Handler(BaseHTTPRequestHandler):
+        """Answers for the pages above, and nothing else."""
+
         def do_GET(self) -> None:
+            """The page of a path, or 404 and which there are."""
             page = pages.get(self.path.split("?", 1)[0])
             found = page() if page else (404, TEXT, b"see /metrics, /healthz and /readyz\n")
             status, content_type, body = found

@@ -26,12 +26,6 @@ def keys_of(texts: pa.Array) -> np.ndarray:
     return _mixed(_fnv(letters, ends))
 
 
-def key_of(text: str) -> np.uint64:
-    """The hash of one text."""
-    letters = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
-    return _mixed(_fnv(letters, np.array([0, len(letters)], np.int32)))[0]
-
-
 @numba.njit(cache=True)
 def _fnv(letters, ends):
     """Fowler-Noll-Vo 1a, 64 bits (RFC 9923)."""

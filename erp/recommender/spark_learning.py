@@ -83,6 +83,7 @@ def _choose(newest: Newest, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Places of the sales that are looked at, and of those whose customers' past is."""
 
     def drawn(which: np.ndarray, purpose: str, most: int) -> np.ndarray:
+        """Rows of the sales that are `which`, in the order of their draws."""
         some = np.flatnonzero(which)
         order = np.argsort(learning.draws(newest.keys[some], purpose, seed), kind="stable")
         return some[order][:most]
@@ -104,6 +105,7 @@ def _rows(frame: DataFrame, needed: np.ndarray, customers_of: np.ndarray) -> pa.
     short = frame.select(*columns)
 
     def at(places: np.ndarray) -> DataFrame:
+        """The sales at these places."""
         those = frame.sparkSession.createDataFrame(pa.table({"place": places}))
         return short.join(F.broadcast(those), "place", "left_semi")
 

@@ -21,9 +21,10 @@ import scipy.sparse as sp
 from pyspark.sql import Window
 from pyspark.sql import functions as F  # noqa: N812  as everybody calls it
 
-from erp.recommender.similarity import Pairs, Similarity, numbering, of_pairs, pair_sums
+from erp.recommender.similarity import Similarity, numbering
 from erp.recommender.spark_parts import Era, ItemSums
 from erp.recommender.spark_sales import Batches, Sales, batch_of
+from erp.recommender.spark_strongest import Pairs, of_pairs, pair_sums
 
 PRODUCTS_PER_BLOCK = 20_000_000  # at most: bounds what a task holds, some 400 MB
 PRODUCTS_WORTH_A_BLOCK = 500_000
@@ -113,6 +114,7 @@ def _numbered(batch: pa.RecordBatch, era: Era, number: np.ndarray):
 
 def _cost_parts(era: Era, number: np.ndarray, numbers: int) -> Callable[[Batches], Batches]:
     def run(batches: Batches) -> Batches:
+        """The costs of a partition's sales, one batch."""
         cost = np.zeros(numbers, np.int64)
         for batch in batches:
             _, _, indptr, found = _numbered(batch, era, number)
@@ -130,6 +132,7 @@ def _sent(era: Era, grid: Grid) -> Callable[[Batches], Batches]:
     block_of = grid.block_of
 
     def run(batches: Batches) -> Batches:
+        """A row for each sale and block that it touches."""
         for batch in batches:
             place, weight, indptr, numbers = _numbered(batch, era, grid.number)
             row = np.repeat(np.arange(len(place)), np.diff(indptr))
@@ -166,6 +169,7 @@ def _strongest_of_blocks(grid: Grid, weighted, settings) -> Callable[[Batches], 
     columns = len(grid.kept)
 
     def run(batches: Batches) -> Batches:
+        """The strongest pairs of a partition's blocks, one batch."""
         found = Pairs(weighted, settings.item_exponent, settings.shrink, settings.top_sim_per_item)
         for block, pieces in _blocks(batches):
             first, last = grid.edges[block : block + 2].tolist()
@@ -188,6 +192,7 @@ def _blocks(batches: Batches) -> Iterator[tuple[int, Iterator[Piece]]]:
     ahead = next(pieces, None)
 
     def same(block: int) -> Iterator[Piece]:
+        """The pieces that follow of this block."""
         nonlocal ahead
         while ahead is not None and ahead[0] == block:
             yield ahead[1]

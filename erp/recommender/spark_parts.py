@@ -85,6 +85,7 @@ def eras(sales: Sales, ends: list[int], settings) -> list[Era]:
 
 def _totals(found: list[Era]) -> Callable[[Batches], Batches]:
     def run(batches: Batches) -> Batches:
+        """A row for each batch and era."""
         for rows in map(batch_of, batches):
             sums = []
             for number, era in enumerate(found):
@@ -150,6 +151,7 @@ def _in_order(name: str):
 
 def _by_item(found: list[Era], items: int) -> Callable[[Batches], Batches]:
     def run(batches: Batches) -> Batches:
+        """The sums of a partition's sales by item, one batch."""
         counts = np.zeros((len(found), items), np.int64)
         weights, volumes = np.zeros((len(found), items)), np.zeros((len(found), items))
         for rows in map(batch_of, batches):
@@ -220,6 +222,7 @@ def _shelves(found: list[Era], shares: list[np.ndarray]) -> Callable[[Batches], 
     items = len(shares[0])
 
     def shelf(store: str, lines: np.ndarray) -> pa.RecordBatch:
+        """The row of a store: its bestsellers and their shares in each era."""
         columns = [pa.array([store])]
         for own, whole in zip(lines, shares, strict=True):
             best, score = popularity.store_shelf(own, whole)
@@ -227,6 +230,7 @@ def _shelves(found: list[Era], shares: list[np.ndarray]) -> Callable[[Batches], 
         return pa.RecordBatch.from_arrays(columns, [f"c{n}" for n in range(len(columns))])
 
     def run(batches: Batches) -> Batches:
+        """A row for each store, whose sales follow each other."""
         store, lines = None, np.zeros((len(found), items))
         for here, piece in _runs(batches, "store_id"):
             if here != store:
@@ -282,6 +286,7 @@ def history(sales: Sales, origin: float, half_life_days: float) -> History:
 
 def _histories(origin: float, half_life_days: float, items: int) -> Callable[[Batches], Batches]:
     def rows_of(pieces: list[pa.RecordBatch]) -> pa.RecordBatch:
+        """The histories of the customers whose sales these are."""
         made = fit_history(baskets_of(pa.Table.from_batches(pieces), items), half_life_days,
                            origin=origin)  # fmt: skip
         width = len(SCALES)
@@ -297,6 +302,7 @@ def _histories(origin: float, half_life_days: float, items: int) -> Callable[[Ba
         return pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
 
     def run(batches: Batches) -> Batches:
+        """The histories of a partition's customers, many in a batch."""
         customer, held = None, 0
         pieces: list[pa.RecordBatch] = []
         for here, piece in _runs(batches, "customer_id"):

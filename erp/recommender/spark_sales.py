@@ -182,6 +182,7 @@ def _lines(batches: Batches) -> Batches:
 
 def _headers(timezone: str) -> Callable[[Batches], Batches]:
     def run(batches: Batches) -> Batches:
+        """The headers with texts and times as the local engine reads them."""
         for batch in batches:
             table = pa.Table.from_batches([batch])
             columns = {

@@ -99,6 +99,7 @@ def from_mongo(spark: SparkSession, uri: str, database: Database) -> Source:
         reader = reader.option("partitioner", ONE_READER)
 
     def collection(name: str, schema: str) -> DataFrame:
+        """The documents of a collection with the fields of a schema."""
         return reader.option("collection", name).schema(schema).load()
 
     lines = collection(
@@ -132,6 +133,7 @@ def from_kafka(spark: SparkSession, kafka: Mapping[str, str], prefix: str) -> So
     )
 
     def messages(name: str, fields: str) -> DataFrame:
+        """Every message of a topic: key, turn, whether it deletes, and the row it holds."""
         frame = reader.option("subscribe", prefix + name).load()
         return frame.select(
             F.col("key").cast("string").alias("key"),
@@ -141,6 +143,7 @@ def from_kafka(spark: SparkSession, kafka: Mapping[str, str], prefix: str) -> So
         )
 
     def latest(name: str, fields: str) -> DataFrame:
+        """The last row of each key, less what was deleted."""
         newest = (
             messages(name, fields)
             .groupBy("key")
