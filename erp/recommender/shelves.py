@@ -115,7 +115,7 @@ class Shelves:
         """Product id, decayed share of all lines, and source; active products, best first."""
         if self._generation != self.view.generation:
             self._by_category, self._generation = {}, self.view.generation
-            self._active = self._order[self.view.active[self._order]]
+            self._active = self._order[self.view.active[self._order]].tolist()
         yield from self._of_categories(basket)
         ids, active, shares = self.view.item_ids, self.view.active, self.sold.shares
         place = None if store is None else self.store_index.get(store)
@@ -128,7 +128,7 @@ class Shelves:
             ):
                 if active[code]:
                     yield ids[code], share, "popular"
-        for code in self._active.tolist():
+        for code in self._active:
             yield ids[code], float(shares[code]), "popular"
         for key in self.view.newcomers():
             yield key, 0.0, "popular"
