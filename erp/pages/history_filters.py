@@ -132,11 +132,14 @@ def _set_range(first: date, last: date) -> None:
     st.session_state["range"] = (max(first, whole_first), min(last, whole_last))
 
 
+# A click on a language may bring the words of the other one as a value: they choose nothing.
+
+
 def _year_chosen() -> None:
     year = st.session_state["year"]
     if year == EVERY:
         _set_range(*st.session_state["_whole"])
-    else:
+    elif isinstance(year, int):
         _set_range(date(year, 1, 1), date(year, 12, 31))
 
 
@@ -144,7 +147,7 @@ def _month_chosen() -> None:
     month = st.session_state["month"]
     if month == EVERY:
         _year_chosen()
-    else:
+    elif isinstance(month, date):
         _set_range(month, _month_end(month))
 
 
