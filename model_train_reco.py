@@ -17,6 +17,7 @@ busy shop. The recommendation service takes the new model over by itself.
     python model_train_reco.py --show 1082185                 # and what goes with this product
     python model_train_reco.py --evaluate                     # how good, beside its peers
     python model_train_reco.py --only-if-better               # for a timer: it can't hurt
+    python model_train_reco.py --tune                         # settings for this shop, in minutes
     python model_train_reco.py --until 2017-12-01 --output /tmp/november.pkl
     python model_train_reco.py --rollback                     # back to the model before
 """
@@ -32,12 +33,13 @@ from pathlib import Path
 
 import msgspec
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from config import Settings
 from erp import decisions, mongo, recommender
 from erp.decisions import Decision
-from erp.flags import share
+from erp.flags import positive, share
 from erp.process import Failure, UsageError, argument_parser, run, start_logging
 from erp.recommender import (
     artefact,
@@ -47,9 +49,10 @@ from erp.recommender import (
     training_data,
     training_mongo,
     training_parquet,
+    tuning,
 )
 from erp.recommender.catalogue import Catalogue
-from erp.recommender.comparison import compare
+from erp.recommender.comparison import compare, first_asked
 from erp.recommender.model import Model, ModelSettings
 
 log = logging.getLogger("erp.trainer")
@@ -97,6 +100,19 @@ def flags() -> argparse.Namespace:
         "--report", type=Path, metavar="FOLDER", help="of the evaluation, if not the model's"
     )
     parser.add_argument(
+        "--tune",
+        action="store_true",
+        help="search for this shop's settings, judged on sales before those that --evaluate or"
+        " --only-if-better ask about; without it those of the configuration",
+    )
+    parser.add_argument(
+        "--tune-seconds",
+        type=positive,
+        default=tuning.SECONDS,
+        metavar="N",
+        help="after which the search tries nothing else",
+    )
+    parser.add_argument(
         "--only-if-better",
         action="store_true",
         help="ask the model in service and the new one about the newest sales, and keep the former"
@@ -139,8 +155,8 @@ def main() -> int | None:
 
 def trained_by_spark(asked: argparse.Namespace, settings: Settings) -> Model:
     """Read and train on the executors of a Spark session."""
-    if asked.evaluate or asked.only_if_better:
-        raise UsageError("--evaluate and --only-if-better need --engine local")
+    if asked.evaluate or asked.only_if_better or asked.tune:
+        raise UsageError("--evaluate, --only-if-better and --tune need --engine local")
     try:
         sources = import_module("erp.recommender.spark_sources")
         training = import_module("erp.recommender.spark_training")
@@ -183,10 +199,14 @@ def trained_here(
         if not len(baskets):
             raise Failure(f"there is no sale before {asked.until}")
     log.info("%d sales read in %.1f s", len(baskets), time.perf_counter() - started)
+    chosen, tuned = model_settings(settings), None
+    if asked.tune:
+        past = baskets.between(0, unseen_from(asked, baskets))
+        tuned = tune(past, catalogue, chosen, asked.tune_seconds, console)
+        chosen = tuned.settings if tuned else chosen
     if asked.evaluate:
-        evaluate(baskets, settings, asked.report or output.parent, console)
+        evaluate(baskets, chosen, asked.report or output.parent, console)
         return None
-    chosen = model_settings(settings)
     made = None
     if asked.only_if_better:
         made = decide(baskets, catalogue, chosen, output, asked.margin, console)
@@ -197,14 +217,39 @@ def trained_here(
     log.info("trained in %.1f s", time.perf_counter() - started)
     if made:
         model.facts["decision"] = msgspec.to_builtins(made)
+    if tuned:
+        model.facts["metrics"]["tuning"] = tuned.facts
     return model
 
 
+def unseen_from(asked: argparse.Namespace, baskets: training_data.Baskets) -> int:
+    """The place of the first sale that tells later how good the settings are."""
+    if asked.evaluate:
+        return first_asked(baskets)
+    return replacement.slice_of(baskets) if asked.only_if_better else len(baskets)
+
+
+def tune(
+    baskets: training_data.Baskets,
+    catalogue: Catalogue,
+    chosen: ModelSettings,
+    seconds: float,
+    console: Console,
+) -> tuning.Tuned | None:
+    """The settings found for these sales, told in a line."""
+    terminal = Console(stderr=True)
+    with Progress(console=terminal, disable=not terminal.is_terminal, transient=True) as bar:
+        task = bar.add_task("tuning", total=tuning.TRIALS)
+        found = tuning.tune(baskets, catalogue, chosen, seconds, lambda: bar.advance(task))
+    console.print(tuning.in_words(found), soft_wrap=True)
+    return found
+
+
 def evaluate(
-    baskets: training_data.Baskets, settings: Settings, folder: Path, console: Console
+    baskets: training_data.Baskets, chosen: ModelSettings, folder: Path, console: Console
 ) -> None:
     """Tell how good a model with these settings is on sales it has not seen."""
-    found = compare(baskets, model_settings(settings))
+    found = compare(baskets, chosen)
     if found is None:
         raise Failure("too few sales to evaluate: none of the newest has two products")
     for part in evaluation_tables.tables(found):
@@ -336,8 +381,10 @@ def summarise(model: Model, output: Path, console: Console) -> None:
     }
     shown = [f"{counts[key]:,} {name}" for name, key in left_out.items() if counts.get(key)]
     table.add_row("lines", ", ".join([f"{counts['lines']:,} used", *shown]))
-    for name in ("item_exponent", "size_exponent", "shrink", "recency_halflife_months"):
+    for name in ("item_exponent", "size_exponent", "shrink", "ridge", "recency_halflife_months"):
         table.add_row(name, f"{getattr(model.settings, name):g}")
+    if tuned := model.metrics.get("tuning"):
+        table.add_row("tuned", f"hit@10 {tuned['before']:.4f}, then {tuned['after']:.4f}")
     console.print(table)
 
 

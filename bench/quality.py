@@ -2,10 +2,12 @@
 
 The newest tenth of the sales is hidden from all of them; one product of each of those baskets is
 then hidden from its basket and looked for among ten recommendations. The settings are the defaults
-of config.py, the same for every data set.
+of config.py, the same for every data set, unless --tune looks for better ones among the sales that
+are not hidden.
 
     python bench/quality.py                                # Complete Journey, made for the occasion
     python bench/quality.py --csv-dir PATH --csv-dir PATH  # folders with the four CSV files
+    python bench/quality.py --tune                         # settings found for each, before
     python bench/quality.py --json > quality.json
 
 Exit codes: 0 measured; 1 something failed.
@@ -26,8 +28,8 @@ from rich.console import Console  # noqa: E402  the project is run from its fold
 from rich.table import Table  # noqa: E402
 
 from config import Settings  # noqa: E402
-from erp.recommender import training_data  # noqa: E402
-from erp.recommender.comparison import Comparison, compare  # noqa: E402
+from erp.recommender import training_data, tuning  # noqa: E402
+from erp.recommender.comparison import Comparison, compare, first_asked  # noqa: E402
 from erp.recommender.evaluation_tables import tables  # noqa: E402
 from erp.recommender.settings import ModelSettings  # noqa: E402
 
@@ -39,11 +41,14 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--csv-dir", type=Path, action="append", help="may be given several times")
+    parser.add_argument(
+        "--tune", action="store_true", help="the model's settings, on the sales that are not hidden"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         folders = flags.csv_dir or [complete_journey(Path(made))]
-        results = {folder.name: measure(folder) for folder in folders}
+        results = {folder.name: measure(folder, flags.tune) for folder in folders}
     if flags.json:
         print(json.dumps(metrics(results), indent=2))
     else:
@@ -60,12 +65,17 @@ def complete_journey(folder: Path) -> Path:
     return folder
 
 
-def measure(folder: Path) -> Comparison:
-    """The comparison on one data set, with the default settings."""
+def measure(folder: Path, tune: bool) -> Comparison:
+    """The comparison on one data set, with the default settings or with tuned ones."""
     defaults = Settings(_env_file=None)
     named = {field.name for field in fields(ModelSettings)} & set(Settings.model_fields)
     settings = ModelSettings(**{name: getattr(defaults, name) for name in named})
-    found = compare(training_data.from_csv(folder, "UTC"), settings)
+    baskets = training_data.from_csv(folder, "UTC")
+    if tune:
+        tuned = tuning.tune(baskets.between(0, first_asked(baskets)), None, settings)
+        print(f"{folder.name}: {tuning.in_words(tuned)}", file=sys.stderr)
+        settings = tuned.settings if tuned else settings
+    found = compare(baskets, settings)
     if found is None:
         sys.exit(f"{folder}: too few sales")
     return found

@@ -4,6 +4,7 @@ import pytest
 
 from erp import decisions, recommender
 from erp.contract import TABLES
+from erp.recommender import tuning
 
 SCRIPT = "model_train_reco.py"
 
@@ -110,3 +111,36 @@ def test_what_is_missing_is_one_clear_line(run_script, flags, code, word):
     assert code == done.returncode
     assert "Traceback" not in done.stderr
     assert word in done.stderr.splitlines()[-1]
+
+
+def test_tuning_is_told_and_kept_with_the_model(files, train):
+    """However short the time, the model says what was tried; its settings are those found."""
+    model, told = train("--source", files, "--tune", "--tune-seconds", 0.001)
+    assert f"tuned by 0 of {tuning.TRIALS} trials" in told
+    assert 0 == model.metrics["tuning"]["trials"]
+    assert {} == model.metrics["tuning"]["changed"]
+    assert 0 < model.metrics["tuning"]["after"] < 1
+
+
+@pytest.mark.parametrize("flags", [[], ["--tune"], ["--only-if-better"], ["--evaluate"]])
+@pytest.mark.parametrize("sales", [1, 2, 12])
+def test_a_tiny_shop_gets_a_model_or_a_clear_line(run_script, settings, tmp_path, flags, sales):
+    """One product and a few sales of one day by one customer, some returned; ids with emoji."""
+    lines = [f"s🧾{n},1,📦,{-1 if n % 3 == 2 else 1}" for n in range(sales)]
+    heads = [f"s🧾{n},2025-01-01T10:00:00,c🙂" for n in range(sales)]
+    columns = {
+        "sales_items": "sale_id,line_n,product_id,quantity",
+        "sales": "sale_id,sale_datetime,customer_id",
+        "products": "product_id",
+    }
+    for name, rows in (("sales_items", lines), ("sales", heads), ("products", ["📦"])):
+        (tmp_path / f"{name}.csv").write_text("\n".join([columns[name], *rows]) + "\n", "utf-8")
+    done = run_script(SCRIPT, "--source", f"csv:{tmp_path}", *flags, seconds=120)
+    assert "Traceback" not in done.stderr
+    if "--evaluate" in flags:
+        assert 1 == done.returncode
+        assert "too few sales to evaluate" in done.stderr
+        return
+    assert 0 == done.returncode, done.stderr
+    assert ("too few sales to tune" in done.stdout) == ("--tune" in flags)
+    assert [] == recommender.load(settings.model_path).recommend(["📦"])

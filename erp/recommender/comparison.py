@@ -57,6 +57,11 @@ class Comparison(NamedTuple):
     left_out: dict[str, str]
 
 
+def first_asked(baskets, share: float = 0.1) -> int:
+    """The place of the first sale that `compare` keeps from the model."""
+    return int(len(baskets) * (1 - share))
+
+
 def compare(
     baskets, settings: ModelSettings, share: float = 0.1, most: int = 20_000
 ) -> Comparison | None:
@@ -64,7 +69,7 @@ def compare(
 
     None where there are too few sales to ask about.
     """
-    first = int(len(baskets) * (1 - share))
+    first = first_asked(baskets, share)
     hidden = evaluation.hidden_trial(baskets, first, most)
     if not len(hidden):
         return None

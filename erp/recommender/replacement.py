@@ -38,9 +38,14 @@ class Contest(NamedTuple):
     seen: bool
 
 
+def slice_of(baskets) -> int:
+    """The place of the first sale that may decide."""
+    return learning.slice_start(len(baskets), fewest=SLICE_SALES)
+
+
 def contest(baskets, in_service: Model) -> Contest:
     """The newest slice, or what the model in service has not seen of it, if that is enough."""
-    start = learning.slice_start(len(baskets), fewest=SLICE_SALES)
+    start = slice_of(baskets)
     unseen = max(start, int(np.searchsorted(baskets.times, _known_until(in_service))))
     trial = evaluation.hidden_trial(baskets, unseen, MOST)
     if len(trial) >= ENOUGH:
