@@ -108,8 +108,11 @@ class PopularChances:
         return self._said[key]
 
 
-def add_popular(row: list[dict], more, chance: Callable[[float, str], float], view) -> None:
-    """Append products from the shelves; their relevance never exceeds the last one's."""
+def add_popular(row: list[dict], more, chance: Callable[[str, str], float], view) -> None:
+    """Append products from the shelves; their relevance never exceeds the last one's.
+
+    chance : gives the probability in per cent of (product id, source)
+    """
     least = row[-1]["relevancia"] if row else 1.0
     for key, share, source in more:
         least = max(min(least, share), SMALLEST)
@@ -120,7 +123,7 @@ def add_popular(row: list[dict], more, chance: Callable[[float, str], float], vi
                 "category": view.category(key),
                 "relevancia": least,
                 "relevancia_percentage": 0.0,
-                "confidence_percentage": chance(share, source),
+                "confidence_percentage": chance(key, source),
                 "ranking": 0,
                 "ranking_percentage": 0.0,
                 "support": 0,

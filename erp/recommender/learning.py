@@ -43,12 +43,12 @@ TRIED = 30_000  # baskets that are looked at for it, at most
 OUTCOMES = 5000  # sales that teach a probability, at most
 PURPOSES = ("which", "order", "hidden", "half", "next")  # of a draw
 SHOWN = 8  # recommendations per basket that teach the probabilities
-POPULAR_SALES = 2000  # that teach the probabilities of bestsellers
+POPULAR_SALES = 2000  # that teach the probabilities of bestsellers, and all with few candidates
 SQUARES = [  # features of a recommendation whose products count for its probability
     FEATURES.index(name)
     for name in ("similarity", "basket_size", "popularity", "frequency", "habit")
 ] + [len(FEATURES), len(FEATURES) + 1]
-POPULAR_SQUARES = [0, 2]
+POPULAR_SQUARES = [2, 5]  # not of the share, which is far from what is learned where little sells
 FEWEST_SALES = 20  # before the newest part, below which nothing is learned
 FEWEST_CHOICES = 30  # below this the order stays that of the scores
 FEWEST_OUTCOMES = 40  # hits below which a probability is not learned from its own kind
@@ -144,7 +144,10 @@ def draws(keys: np.ndarray, purpose: str, seed: int) -> np.ndarray:
 
 
 def popular_features(shares, by_category, sizes, found, baskets) -> np.ndarray:
-    """Features of recommendations by category or popularity, float32 (..., 5).
+    """Features of recommendations by category or popularity, float32 (..., 6).
+
+    The last one tells baskets that lead to few candidates, as all do that are answered so: what is
+    bought with rare products is seldom a bestseller.
 
     shares : decayed share of lines; by_category : bool; sizes : products in the basket;
     found : candidates that the model had; baskets : decayed baskets of the customer.
@@ -156,6 +159,7 @@ def popular_features(shares, by_category, sizes, found, baskets) -> np.ndarray:
             np.log1p(np.asarray(sizes, np.float32)),
             np.log1p(np.asarray(found, np.float32)),
             np.log1p(np.asarray(baskets, np.float32)),
+            np.asarray(np.asarray(found) < SHOWN, np.float32),
         ],
         axis=-1,
     )
@@ -271,16 +275,18 @@ class _Outcomes:
         real = answer.picked >= 0
         self.model.append(seen[real])
         self.true.append(holds(*answers, np.maximum(answer.picked, 0))[real])
-        if self.rows < POPULAR_SALES:
-            self._add_popular(basket, history, answer.found, answers)
+        some = answer.found < SHOWN
+        some[: max(POPULAR_SALES - self.rows, 0)] = True
+        self._add_popular(np.flatnonzero(some), basket, history, answer.found, answers)
         self.rows += rows
 
-    def _add_popular(self, basket: Csr, history, found, answers: Csr) -> None:
-        """The bestsellers of a category of the basket, and of the whole, for each basket."""
+    def _add_popular(self, some, basket: Csr, history, found, answers: Csr) -> None:
+        """The bestsellers of a category of the basket, and of the whole, for some baskets."""
         (indptr, items), facts, shares = basket, self.lab.facts, self.lab.sold.shares
         sizes = np.diff(indptr)
         picks = np.full((len(sizes), 6), -1, np.int64)
-        for row, size in enumerate(sizes.tolist()):
+        for row in some.tolist():
+            size = int(sizes[row])
             inside = items[indptr[row] : indptr[row] + size].tolist()
             category = int(facts.category[inside[0]]) if inside else 0
             for half, shelf in enumerate((self._shelf(category), self.best)):

@@ -356,7 +356,10 @@ class Model:
             row, basket, n, cap, lambda: self._shelves.offers(led_by, store), self.view
         )
 
-        def chance(share: float, source: str) -> float:
+        def chance(key: str, source: str) -> float:
+            # of all lines, as it was learned: in a store that sells little else it is near 1
+            code = self._index.get(key)
+            share = 0.0 if code is None else float(self.sold.shares[code])
             return self._popular_chance(known, share, source, size, found, habit)
 
         answers.add_popular(row, more, chance, self.view)

@@ -328,3 +328,19 @@ def test_a_saved_model_gives_the_same_answers(shop, tmp_path):
     assert shop.recommend(["p1", "p2"], "c3") == loaded.recommend(["p1", "p2"], "c3")
     assert shop.recommend([], "c3") == loaded.recommend([], "c3")
     assert shop.similar_items("p1", 3) == loaded.similar_items("p1", 3)
+
+
+def test_a_bestseller_beside_rare_products_is_not_called_likely():
+    """Whoever buys what nobody else buys never takes milk, though half of all others do."""
+    rng = random.Random(8)
+    baskets = []
+    for number in range(4000):
+        rare = number % 5 == 0
+        usual = [f"p{rng.randrange(12)}", f"p{rng.randrange(12)}"]
+        usual += ["milk"] if rng.random() < 0.5 else []
+        baskets.append([f"r{number}", f"r{number}b"] if rare else sorted(set(usual)))
+    model = fitted(baskets, days=[i / 40 for i in range(4000)])
+    best = model.recommend(["never sold"], n=5)
+    assert {"popular"} == {one["source"] for one in best}
+    assert max(one["confidence_percentage"] for one in best) < 5
+    assert max(one["confidence_percentage"] for one in model.recommend(["p1"], n=5)) > 10
