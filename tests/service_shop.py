@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 from confluent_kafka import Consumer, TopicPartition
 
-from erp import kafka
+from erp import kafka, mongo
 from erp.contract import (
     DEAD_LETTER,
     PRODUCTS,
@@ -36,6 +36,8 @@ class Shop:
         self.prefix = settings.topic_prefix
         topics = [self.prefix + name for name in (SALES.name, RECOMMENDATIONS, DEAD_LETTER)]
         kafka.ensure_topics(settings.kafka, topics, partitions, 1)
+        # the wire server fails a read that comes while indexes are made: not while a test looks
+        mongo.ensure_recommendation_indexes(database, settings.recommendations_ttl_days)
         self.outbox = kafka.Outbox(settings.kafka)
         database[PRODUCTS.name].insert_many(
             [
