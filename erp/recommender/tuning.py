@@ -100,7 +100,7 @@ def tune(
                 continue
             if time.monotonic() >= deadline:
                 break
-            candidate = replace(best, **{name: value})
+            candidate = replace(best, **{name: value})  # type: ignore[arg-type]  # all floats
             theirs = hits(candidate)
             trials += 1
             tried()
