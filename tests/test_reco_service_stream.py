@@ -9,6 +9,7 @@ import pytest
 
 from erp import recommender
 from erp.contract import DEAD_LETTER, PRODUCTS, RECOMMENDATIONS, SALES, Recommendation
+from tests import waiting
 from tests.service_shop import NOON, PATIENCE, SCRIPT, Shop, latest, page, products, recommended
 
 TOP_N = 5
@@ -353,7 +354,7 @@ def test_metrics_and_health(shop, run_script):
     shop.sell("s", 1)
     shop.wait_for_sales("s")
     assert (200, "ok\n") == page(service, "healthz")
-    assert (200, "ok\n") == page(service, "readyz")
+    waiting.until(lambda: (200, "ok\n") == page(service, "readyz"))  # it looks once a second
     until = time.monotonic() + PATIENCE  # the answer is counted once Kafka confirmed it too
     given = 'erp_reco_recommendations_total{source="category"} 5.0'
     while given not in (counted := page(service, "metrics")[1].splitlines()):

@@ -4,6 +4,7 @@ shared, tables and charts.
 
 import html
 import logging
+import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ if not st.runtime.exists():  # `python X.py` and tests: that caches are of the p
     logging.getLogger("streamlit.runtime.caching.cache_data_api").setLevel(logging.ERROR)
 
 RETRY_SECONDS = 5  # pause before a page that could not show its data tries again
+STALE_SECONDS = 2  # in which the browser may still send the URL before the one it was given
 PAINT_SECONDS = 0.6  # for the browser to show the first figures; when the rest comes too early, it
 # waits with all of it until what draws the charts is loaded
 TABLE_ROWS = 500  # rows shown of a table; its export has all of them
@@ -183,10 +185,12 @@ def from_url(readers: Mapping[str, Callable[[list[str]], Any]]) -> None:
     """Put what the URL says into the widgets of these keys.
 
     Done when the page opens and again when the reader goes back or follows a link; in between the
-    widgets rule. Call it before the widgets; a reader gets every value of its parameter.
+    widgets rule, also when the browser acts before it has taken over a URL that is just written.
+    Call it before the widgets; a reader gets every value of its parameter.
     """
-    seen = _query()
-    if seen == st.session_state.get("_url"):
+    seen, state = _query(), st.session_state
+    just_written = time.monotonic() - state.get("_written_at", -math.inf) < STALE_SECONDS
+    if seen == state.get("_url") or (just_written and seen == state.get("_url_before")):
         return
     for key, read in readers.items():
         st.session_state[key] = read(seen.get(key, []))
@@ -199,9 +203,12 @@ def to_url(values: Mapping[str, Sequence[str]], default_language: str) -> None:
     language = st.session_state.get("lang", default_language)
     if language != default_language:
         wanted["lang"] = [language]
+    state = st.session_state
     if wanted != _query():
         st.query_params.from_dict(wanted)
-    st.session_state["_url"] = wanted
+    if wanted != state.get("_url"):
+        state["_url_before"], state["_written_at"] = state.get("_url"), time.monotonic()
+    state["_url"] = wanted
 
 
 def _query() -> dict[str, list[str]]:
