@@ -61,7 +61,10 @@ async def _ended_surely(_server: st.App) -> AsyncIterator[None]:
     asked = threading.Event()
 
     def bounded(close: Callable[[int, FrameType | None], object]) -> Callable[..., None]:
+        """A handler that closes the server by `close`, and ends it where that takes too long."""
+
         def stop(number: int, frame: FrameType | None) -> None:
+            """Close, with a last word set; when asked again, end."""
             if asked.is_set():
                 _leave()
             asked.set()

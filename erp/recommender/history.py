@@ -18,7 +18,6 @@ from erp.recommender import checks
 
 DAY = 86400.0  # seconds
 SCALES = (0.25, 1.0, 4.0)  # of the half-life
-CURRENT = 1  # the scale that is the given half-life itself
 FARTHEST = 200.0  # half-lives ahead of the origin that are told apart
 ITEMS_KEPT = 500  # heaviest items of a customer; live sums may hold twice as many for a while
 
