@@ -17,6 +17,10 @@ from erp.contract import Recommendation
 
 FREEZE_SECONDS = (2, 12)
 DOWN_SECONDS = (0.5, 4)
+RATE = 50  # sales a second
+FAULTY_SHARE = (
+    0.6  # of the replay in which a fault is due; each one takes seconds, so some come late
+)
 SETTLE_SECONDS = 300  # after the replay, for the last sale to be answered with all its lines
 
 
@@ -67,11 +71,13 @@ class Faults:
 
 def chaos(b: Bench, sales: Sales, count: int, seed: int) -> Metrics:
     """Replay sales while things break; afterwards every sale has one whole recommendation."""
-    say(f"chaos, {len(sales)} sales at 100 a second, {count} faults")
+    say(f"chaos, {len(sales)} sales at {RATE} a second, {count} faults")
     faults = Faults(b, seed)
-    breaking = threading.Thread(target=faults.inject, args=(count, len(sales) / 100))
+    seconds = len(sales) / RATE * FAULTY_SHARE
+    breaking = threading.Thread(target=faults.inject, args=(count, seconds))
     breaking.start()
-    replay(b, sales)
+    replay(b, sales, RATE)
+    in_time = len(faults.done)
     breaking.join()
     answers = b.database[contract.RECOMMENDATIONS]
     wait_until(
@@ -82,7 +88,7 @@ def chaos(b: Bench, sales: Sales, count: int, seed: int) -> Metrics:
     )
     b.scripts.stop()
     _show(faults.done)
-    return _compare(b, sales)
+    return {"chaos_faults_during_replay": metric(in_time, count, "faults")} | _compare(b, sales)
 
 
 def _compare(b: Bench, sales: Sales) -> Metrics:

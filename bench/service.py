@@ -10,8 +10,9 @@ Writes  a table, or with --json one object {metric: {value, goal, unit}}; starts
 
 backlog  sales wait in Kafka, their lines in MongoDB: recommendations per second with one process
          and with two, beside the bare ceiling: the same reads, writes and messages through the
-         plain clients in batches of the same size, with answers that were made before. Rounds
-         alternate; medians count.
+         plain clients in batches of the same size, with answers that were made before. Beside
+         each, the processor time that an answer costs, which a busy machine hardly changes.
+         Rounds alternate; medians count.
 live     producer, sink and service together: from the header's entry in Kafka to the
          recommendation's; and scoring with enrichment alone, one sale at a time.
 soak     many sales in waves under new ids: memory after the first wave and at the end.
@@ -26,6 +27,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import psutil
@@ -53,6 +55,13 @@ from erp.service.baskets import Basket, Line, find_by_id
 PARTS = ("backlog", "live", "soak", "chaos")
 BATCH = 500
 LINE_FIELDS = {"product_id": 1, "quantity": 1, "net_amount": 1}
+
+
+class Pace(NamedTuple):
+    """Recommendations per second, and ms of processor time that one costs."""
+
+    rate: float
+    cost: float
 
 
 def main() -> int:
@@ -91,7 +100,7 @@ def parse() -> argparse.Namespace:
     add("--rounds", type=int, default=3, help="of the backlog, each way (default: 3)")
     add("--live-sales", type=int, default=6_000, help="at 100 a second (default: 6000)")
     add("--soak-sales", type=int, default=200_000, help="in all (default: 200000)")
-    add("--chaos-sales", type=int, default=10_000, help="at 100 a second (default: 10000)")
+    add("--chaos-sales", type=int, default=10_000, help="at 50 a second (default: 10000)")
     add("--faults", type=int, default=20, help="of the chaos (default: 20)")
     add("--seed", type=int, default=1, help="of the random faults (default: 1)")
     add("--json", action="store_true", help="print one JSON object instead of a table")
@@ -125,35 +134,50 @@ def backlog(b: Bench, sales: Sales, rounds: int) -> Metrics:
     say("warming up")
     serve(b, len(sales), "warm")
     ready = ready_answers(b)
-    rates: dict[str, list[float]] = {"one": [], "bare": [], "two": []}
+    paces: dict[str, list[Pace]] = {"one": [], "bare": [], "two": []}
     for number in range(rounds):
         say(f"backlog, round {number + 1} of {rounds}")
-        rates["one"].append(serve(b, len(sales), f"one{number}"))
-        rates["bare"].append(bare(b, len(sales), ready, f"bare{number}"))
-        rates["two"].append(serve(b, len(sales), f"two{number}", processes=2))
-    one, ceiling, two = (statistics.median(rates[name]) for name in ("one", "bare", "two"))
+        paces["one"].append(serve(b, len(sales), f"one{number}"))
+        paces["bare"].append(bare(b, len(sales), ready, f"bare{number}"))
+        paces["two"].append(serve(b, len(sales), f"two{number}", processes=2))
+    one, ceiling, two = (
+        statistics.median(pace.rate for pace in paces[name]) for name in ("one", "bare", "two")
+    )
+    own, plain = (statistics.median(pace.cost for pace in paces[name]) for name in ("one", "bare"))
     return {
         "backlog_per_second": metric(one, 1_000, "recommendations/s"),
         "bare_clients_per_second": metric(ceiling, None, "recommendations/s"),
         "backlog_to_bare": metric(one / ceiling, 0.7, "ratio"),
+        "processor_per_answer": metric(own, None, "ms"),
+        "processor_per_answer_bare": metric(plain, None, "ms"),
         "two_processes_per_second": metric(two, None, "recommendations/s"),
         "two_processes_to_one": metric(two / one, None, "ratio"),
         "cores": metric(psutil.cpu_count() or 0, None, "cores, for Kafka and MongoDB too"),
     }
 
 
-def serve(b: Bench, count: int, group: str, processes: int = 1) -> float:
-    """Answer the whole topic with so many processes; recommendations per second."""
+def serve(b: Bench, count: int, group: str, processes: int = 1) -> Pace:
+    """Answer the whole topic with so many processes, counted from the first batch on."""
     starts = b.ends(contract.RECOMMENDATIONS)
-    wanted = sum(starts) + count
+    before, wanted = sum(starts), sum(starts) + count
     running = [
         b.scripts.start(SERVICE, consumer_group_prefix=f"{group}-") for _ in range(processes)
     ]
+    wait_until(lambda: b.messages(contract.RECOMMENDATIONS) >= before + BATCH, "the first batch")
+    spent, first = processor_seconds(running), b.messages(contract.RECOMMENDATIONS)
     wait_until(lambda: b.messages(contract.RECOMMENDATIONS) >= wanted, "the backlog")
+    spent = processor_seconds(running) - spent
     b.scripts.stop(*running)
     # from the first batch's confirmation to the last one's
     times = sorted(each.timestamp()[1] for each in b.read(contract.RECOMMENDATIONS, starts))
-    return (count - BATCH) / (times[-1] - times[BATCH - 1]) * 1_000
+    rate = (count - BATCH) / (times[-1] - times[BATCH - 1]) * 1_000
+    return Pace(rate, spent / (wanted - first) * 1_000)
+
+
+def processor_seconds(processes: list[subprocess.Popen[bytes]]) -> float:
+    """Of all their threads, in user and system mode."""
+    times = [psutil.Process(process.pid).cpu_times() for process in processes]
+    return sum(each.user + each.system for each in times)
 
 
 def ready_answers(b: Bench) -> dict[str, tuple[dict, bytes]]:
@@ -164,8 +188,8 @@ def ready_answers(b: Bench) -> dict[str, tuple[dict, bytes]]:
     }
 
 
-def bare(b: Bench, count: int, ready: dict[str, tuple[dict, bytes]], group: str) -> float:
-    """The same reads, writes and messages without the service; recommendations per second."""
+def bare(b: Bench, count: int, ready: dict[str, tuple[dict, bytes]], group: str) -> Pace:
+    """The same reads, writes and messages without the service."""
     consumer = kafka.consumer(b.settings.kafka, group)
     consumer.subscribe([b.topic(contract.SALES.name)])
     outbox = kafka.Outbox(b.settings.kafka)
@@ -196,10 +220,11 @@ def bare(b: Bench, count: int, ready: dict[str, tuple[dict, bytes]], group: str)
         consumer.commit(asynchronous=True)
         done += len(messages)
         if not first:
-            first, counted = time.perf_counter(), done
+            first, spent, counted = time.perf_counter(), time.process_time(), done
     rate = (count - counted) / (time.perf_counter() - first)
+    cost = (time.process_time() - spent) / (count - counted) * 1_000
     consumer.close()
-    return rate
+    return Pace(rate, cost)
 
 
 def live(b: Bench, sales: Sales) -> Metrics:
