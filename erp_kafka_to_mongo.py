@@ -26,6 +26,7 @@ from contextlib import closing
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from prometheus_client import Counter, Gauge, Histogram
+from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from config import Settings
@@ -314,19 +315,14 @@ def main() -> None:
     settings = Settings.load()
     start_logging("erp_kafka_to_mongo", settings.log_level, settings.describe())
     stop = Stop(args.max_messages, args.idle_timeout)
-    kafka.wait_for_kafka(settings.kafka, settings.startup_timeout_seconds)
-    names = [settings.topic_prefix + name for name in contract.TOPICS]
-    kafka.ensure_topics(
-        settings.kafka, names, settings.topic_partitions, settings.topic_replication_factor
-    )
+    with stop.starting():
+        connect_kafka(settings)
     if args.show_dead_letters:
         with closing(open_shelf(settings)) as shelf:
             show(shelf)
         return
-    uri, timeout = settings.mongo_uri.get_secret_value(), settings.startup_timeout_seconds
-    database = mongo.connect(uri, settings.mongo_database, timeout)
-    mongo.ensure_indexes(database, [table.name for table in contract.TABLES], timeout)
-    store = Store(database)
+    with stop.starting():
+        store = Store(connect_mongo(settings))
     if args.replay_dead_letters:
         try_again(settings, store)
         return
@@ -335,6 +331,23 @@ def main() -> None:
     if args.metrics_port is not None:
         serve(args.metrics_port, health)
     Sink(settings, stop, store, health).run()
+
+
+def connect_kafka(settings: Settings) -> None:
+    """Wait for the brokers and create the topics that are missing."""
+    kafka.wait_for_kafka(settings.kafka, settings.startup_timeout_seconds)
+    names = [settings.topic_prefix + name for name in contract.TOPICS]
+    kafka.ensure_topics(
+        settings.kafka, names, settings.topic_partitions, settings.topic_replication_factor
+    )
+
+
+def connect_mongo(settings: Settings) -> Database[mongo.Document]:
+    """Wait for the database and create the indexes that are missing."""
+    uri, patience = settings.mongo_uri.get_secret_value(), settings.startup_timeout_seconds
+    database = mongo.connect(uri, settings.mongo_database, patience)
+    mongo.ensure_indexes(database, [table.name for table in contract.TABLES], patience)
+    return database
 
 
 if __name__ == "__main__":

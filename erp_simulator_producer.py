@@ -199,13 +199,14 @@ def opened(args: argparse.Namespace, settings: Settings, files: Files) -> Job:
         raise UsageError("--watch sends whole files: it goes without --mode live and a selection")
     state = opening_state(args, settings, files)
     stop = Stop(idle_timeout=args.idle_timeout)
-    admin = kafka.wait_for_kafka(settings.kafka, settings.startup_timeout_seconds)
-    names = [settings.topic_prefix + name for name in contract.TOPICS]
-    kafka.ensure_topics(
-        settings.kafka, names, settings.topic_partitions, settings.topic_replication_factor
-    )
     topics = {table: settings.topic_prefix + table.name for table in contract.TABLES}
-    largest = kafka.largest_message(admin, topics.values())
+    with stop.starting():
+        admin = kafka.wait_for_kafka(settings.kafka, settings.startup_timeout_seconds)
+        names = [settings.topic_prefix + name for name in contract.TOPICS]
+        kafka.ensure_topics(
+            settings.kafka, names, settings.topic_partitions, settings.topic_replication_factor
+        )
+        largest = kafka.largest_message(admin, topics.values())
     rejects = Rejects(args.rejects, keep=state.rejects_bytes)  # ours alone from here on
 
     def save() -> None:

@@ -166,6 +166,8 @@ def trained_by_spark(asked: argparse.Namespace, settings: Settings) -> Model:
         raise Failure(
             "--engine spark needs pyspark: pip install -r requirements-spark.txt"
         ) from None
+    zone = settings.business_timezone
+    until = moment_of(asked.until, zone) if asked.until else None
     kind, _, path = asked.source.partition(":")
     if kind in ("csv", "parquet") and path:
         opened = partial(sources.from_files, folder=path, kind=kind)
@@ -180,8 +182,6 @@ def trained_by_spark(asked: argparse.Namespace, settings: Settings) -> Model:
     wrong = [text for text in asked.conf if "=" not in text]
     if wrong:
         raise UsageError(f"--conf is NAME=VALUE, not {wrong[0]}")
-    zone = settings.business_timezone
-    until = moment_of(asked.until, zone) if asked.until else None
     options = dict(text.split("=", 1) for text in asked.conf)
     return training.train(
         opened, kind, asked.master, options, model_settings(settings), zone, until
@@ -193,9 +193,10 @@ def trained_here(
 ) -> Model | None:
     """Read and train in this process; None where no model was asked for, or a better one stays."""
     started = time.perf_counter()
+    until = moment_of(asked.until, settings.business_timezone) if asked.until else None
     baskets, catalogue = read(asked.source, settings)
-    if asked.until:
-        baskets = baskets.until(moment_of(asked.until, settings.business_timezone))
+    if until is not None:
+        baskets = baskets.until(until)
         if not len(baskets):
             raise Failure(f"there is no sale before {asked.until}")
     log.info("%d sales read in %.1f s", len(baskets), time.perf_counter() - started)

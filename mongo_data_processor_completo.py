@@ -44,12 +44,8 @@ def main() -> None:
     start_logging("mongo_data_processor_completo", settings.log_level, settings.describe())
     stop = Stop()
     zone = settings.business_timezone
-    database = connect(
-        settings.mongo_uri.get_secret_value(),
-        settings.mongo_database,
-        settings.startup_timeout_seconds,
-    )
-    ensure_indexes(database, [*(table.name for table in contract.TABLES), contract.DELETIONS])
+    with stop.starting():
+        database = connect_mongo(settings)
     acceptance = Acceptance(
         database,
         settings.acceptance_days,
@@ -68,6 +64,15 @@ def main() -> None:
     finally:
         with suppress(PyMongoError):
             lease.release(database)
+
+
+def connect_mongo(settings: Settings) -> Database[Document]:
+    """Wait for the database and create the indexes that are missing."""
+    uri, patience = settings.mongo_uri.get_secret_value(), settings.startup_timeout_seconds
+    database = connect(uri, settings.mongo_database, patience)
+    names = [*(table.name for table in contract.TABLES), contract.DELETIONS]
+    ensure_indexes(database, names, patience)
+    return database
 
 
 def parse_flags() -> argparse.Namespace:

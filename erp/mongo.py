@@ -66,6 +66,7 @@ INDEXES: dict[str, list[IndexModel]] = {
 }
 KEPT, EXPIRING = "created_at_-1", "expires"  # the index of created_at, without and with an end
 DAY = 86_400  # seconds
+CREATION_TRIES, CREATION_PAUSE = 4, 0.5  # of indexes that another stage creates too; s
 LASTING = WriteConcern(w="majority", j=True)  # an acknowledged write outlives a crash
 
 
@@ -185,34 +186,54 @@ def ensure_indexes(
 
     A database that refuses to write for now is waited for, up to `timeout` s. Raises Failure.
     """
-    deadline = time.monotonic() + timeout
 
     def create() -> None:
         for name in collections:
             if models := INDEXES.get(name):
                 database[name].create_indexes(models)
 
+    _create_patiently(create, timeout)
+
+
+def _create_patiently(create: Callable[[], None], timeout: float) -> None:
+    """Try again while the database is away, and a few times where another stage creates, too."""
+    deadline = time.monotonic() + timeout
+
     def wait(seconds: float) -> bool:
         left = deadline - time.monotonic()
         time.sleep(max(0.0, min(seconds, left)))
         return left <= 0
 
-    try:
-        outlast(create, wait, "creating the indexes")
-    except PyMongoError as error:
-        raise Failure(
-            f"MongoDB does not create indexes ({first_line(error)}): check that MONGO_URI leads to"
-            " the primary and that its user may write"
-        ) from None
+    for tries_left in reversed(range(CREATION_TRIES)):
+        try:
+            outlast(create, wait, "creating the indexes")
+            return
+        except PyMongoError as error:
+            if is_outage(error) or not tries_left:
+                raise Failure(
+                    f"MongoDB does not create indexes ({first_line(error)}): check that MONGO_URI"
+                    " leads to the primary and that its user may write"
+                ) from None
+            log.info("creating the indexes again, another stage may be at it: %s", error)
+            time.sleep(CREATION_PAUSE)
 
 
-def ensure_recommendation_indexes(database: Database[Document], days: int) -> None:
-    """The indexes of the recommendations, which are deleted after so many days; 0: never."""
+def ensure_recommendation_indexes(
+    database: Database[Document], days: int, timeout: float = 0
+) -> None:
+    """The indexes of the recommendations, which are deleted after so many days; 0: never.
+
+    A database that refuses to write for now is waited for, up to `timeout` s. Raises Failure.
+    """
     models = [
         model for model in INDEXES[contract.RECOMMENDATIONS] if model.document["name"] != KEPT
     ]
-    database[contract.RECOMMENDATIONS].create_indexes(models)
-    expire_recommendations(database, days)
+
+    def create() -> None:
+        database[contract.RECOMMENDATIONS].create_indexes(models)
+        expire_recommendations(database, days)
+
+    _create_patiently(create, timeout)
 
 
 def expire_recommendations(database: Database[Document], days: int) -> None:

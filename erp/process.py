@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from threading import Event, Timer
 from types import FrameType
 from typing import Any, NoReturn
@@ -16,6 +17,7 @@ from erp import flags
 log = logging.getLogger("erp")
 
 DONE, FAILED, USAGE = 0, 1, 2  # exit codes
+TOO_SLOW = "a server that is away takes too long: what is in hand is done at the next start"
 
 
 class Failure(Exception):
@@ -75,6 +77,7 @@ class Stop:
     ) -> None:
         self._event = Event()
         self._grace = grace
+        self._starting = False
         self._requested_at: float | None = None
         self._max_messages = max_messages
         self._idle_timeout = idle_timeout
@@ -86,13 +89,24 @@ class Stop:
     def _on_signal(self, signum: int, _frame: FrameType | None) -> None:
         if self._event.is_set():
             os._exit(128 + signum)
+        if self._starting:
+            _leave("stopped before it had begun")
         log.info("stopping after the batch in hand; once more to force")
         self._requested_at = time.monotonic()
         self._event.set()
         if self._grace is not None:
-            last_resort = Timer(self._grace, _leave)
+            last_resort = Timer(self._grace, _leave, [TOO_SLOW])
             last_resort.daemon = True
             last_resort.start()
+
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """While nothing is in hand yet: a signal ends the process at once, with exit code 0."""
+        self._starting = True
+        try:
+            yield
+        finally:
+            self._starting = False
 
     def count(self, messages: int) -> None:
         """Say that so many messages came just now."""
@@ -132,8 +146,8 @@ class Stop:
         return self._event.wait(seconds)
 
 
-def _leave() -> None:
-    log.warning("a server that is away takes too long: what is in hand is done at the next start")
+def _leave(why: str) -> None:
+    log.warning(why)
     logging.shutdown()
     os._exit(DONE)
 

@@ -113,6 +113,18 @@ def test_what_is_missing_is_one_clear_line(run_script, flags, code, word):
     assert word in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize("engine", ["local", "spark"])
+def test_a_wrong_date_is_told_before_a_server_is_waited_for(run_script, engine):
+    """The person who mistyped it need not wait for MongoDB to hear of it."""
+    if engine == "spark":
+        pytest.importorskip("pyspark")
+    flags = ("--until", "yesterday-ish", "--engine", engine)
+    done = run_script(SCRIPT, *flags, MONGO_URI="mongodb://127.0.0.1:9")
+    assert 2 == done.returncode
+    assert "--until is a date" in done.stderr.splitlines()[-1]
+    assert "waiting for MongoDB" not in done.stderr
+
+
 def test_tuning_is_told_and_kept_with_the_model(files, train):
     """However short the time, the model says what was tried; its settings are those found."""
     model, told = train("--source", files, "--tune", "--tune-seconds", 0.001)
