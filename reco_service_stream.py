@@ -24,25 +24,27 @@ some behind it: their answers replace themselves.
 
 import logging
 import time
-from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from confluent_kafka import Message
 from pymongo.database import Database
-from pymongo.errors import PyMongoError
 
 from config import Settings
 from erp import contract, dead_letters, kafka, mongo
 from erp.background import Background
 from erp.kafka import Outbox
 from erp.metrics import Health, serve
-from erp.process import Failure, Stop, add_endless_flags, argument_parser, run, start_logging
+from erp.process import Stop, add_endless_flags, argument_parser, run, start_logging
 from erp.service import late_lines, sale_answers, service_metrics
 from erp.service.baskets import Basket, WaitingSales
+from erp.service.composer import compose
 from erp.service.live_model import LiveModel
-from erp.service.publisher import Answer, AwayError, Outcome, Publisher, flush
+from erp.service.outages import Patience
+from erp.service.publisher import AwayError, Outcome, Publisher
+from erp.service.refusals import Refusals
 from erp.service.source import Source
+from erp.service.status import Status
 from erp.service.watch import watch
 from erp.sink.deliveries import BadMessageError, Reader
 
@@ -55,8 +57,6 @@ PATIENCE = 1.0  # s for a batch to be published, after which something is away
 PAUSES = (0.01, 1.0)  # s between two looks at a sale, at first and at most
 COMMIT_EVERY, IMPROVE_EVERY, STATUS_EVERY = 0.5, 0.5, 10  # s
 DRAIN_SECONDS, GRACE_SECONDS = 6, 9  # after a signal, of the 10 s that a supervisor grants
-
-T = TypeVar("T")
 
 
 class Flight(NamedTuple):
@@ -75,8 +75,7 @@ class Service:
     ) -> None:
         self.stop, self.health, self.capacity = stop, health, settings.waiting_sales_max
         self.sales_topic = settings.topic_prefix + contract.SALES.name
-        self.answer_topic = settings.topic_prefix + contract.RECOMMENDATIONS
-        self.dead_letter_topic = settings.topic_prefix + contract.DEAD_LETTER
+        answer_topic = settings.topic_prefix + contract.RECOMMENDATIONS
         self.answers = database[contract.RECOMMENDATIONS]
         self.headers = database[contract.SALES.name]
         items = database[contract.SALES_ITEMS.name]
@@ -87,7 +86,6 @@ class Service:
         self.followed = late_lines.Followed(items, self.late_seconds)
         self.recalled: SimpleQueue[list[Basket]] = SimpleQueue()
         self.flight: Flight | None = None
-        self.letters = dead_letters.outbox(settings.kafka)  # and deletions
         self.source = Source(
             settings.kafka,
             settings.consumer_group_prefix + STAGE,
@@ -95,6 +93,16 @@ class Service:
             on_lost=self.forget,
             on_gained=self.look_for_answered,
             instance=settings.consumer_instance,
+        )
+        self.patience = Patience(self.source, self.waiting, stop, health)
+        self.refusals = Refusals(
+            dead_letters.outbox(settings.kafka),
+            settings.topic_prefix + contract.DEAD_LETTER,
+            answer_topic,
+            STAGE,
+            self.source,
+            stop,
+            health,
         )
         self.model = LiveModel(
             settings.model_path,
@@ -107,7 +115,7 @@ class Service:
         self.publisher = Publisher(
             self.answers,
             Outbox(settings.kafka),
-            self.answer_topic,
+            answer_topic,
             self.model.observe,
             stop,
             health,
@@ -123,14 +131,12 @@ class Service:
             ]
         )
         self.reader = Reader(settings.topic_prefix)
-        self.put_aside: list[Message] = []  # deleted or refused; done with once Kafka confirmed
-        self.read_count = self.answer_count = 0
-        self.committed_at = self.reported_at = self.improved_at = time.monotonic()
-        self.reported_counts = (0, 0)
+        self.status = Status()
+        self.committed_at = self.improved_at = time.monotonic()
 
     def run(self) -> None:
         """Until a signal; or until enough was read, and all that was read is answered."""
-        self.outlast(self.model.start, "reading the products")
+        self.patience.outlast(self.model.start, "reading the products")
         self.background.start()
         self.background.once(self.model.refresh_history)
         self.source.subscribe()
@@ -149,7 +155,11 @@ class Service:
         """Once around: a batch of sales in, a batch of answers out."""
         self.health.beat()
         self.accept(self.read())
-        self.answer(self.outlast(lambda: self.waiting.collect(BATCH), "looking for lines"))
+        if found := self.patience.outlast(lambda: self.waiting.collect(BATCH), "looking for lines"):
+            # the database reads the next lines while these sales are scored
+            self.accept(self.read(at_once=True))
+            self.waiting.look_ahead(BATCH)
+            self.answer(found)
         if self.publisher.done:
             self.land()
         self.improve()
@@ -157,34 +167,35 @@ class Service:
         if now - self.committed_at >= COMMIT_EVERY:
             self.source.commit()
             self.committed_at = now
-        if now - self.reported_at >= STATUS_EVERY:
+        if self.status.age >= STATUS_EVERY:
             self.report()
 
     def drain(self) -> None:
         """Answer what can be answered of the sales that still wait; the rest is read again."""
         self.land()
-        for _ in range(0, len(self.waiting), BATCH):
+        for _ in range(0, len(self.waiting) + BATCH, BATCH):  # one look may be under way
             if self.stop.requested_for < DRAIN_SECONDS:
-                found = self.outlast(
+                found = self.patience.outlast(
                     lambda: self.waiting.collect(BATCH, everyone=True), "looking for lines"
                 )
                 self.answer(found)
         self.land()
 
-    def read(self) -> list[Message]:
+    def read(self, at_once: bool = False) -> list[Message]:
         """The next sales, as many as there is room for, by when a waiting one is due again."""
         space = min(BATCH, self.capacity - len(self.waiting))
         if self.stop.remaining is not None:
             space = min(space, self.stop.remaining)
         following = self.waiting.next_look()
         pause = IDLE_TURN if following is None else following - time.monotonic()
-        pause = min(max(pause, 0.0), FLIGHT_TURN if self.flight else IDLE_TURN)
+        longest = 0.0 if at_once else FLIGHT_TURN if self.flight else IDLE_TURN
+        pause = min(max(pause, 0.0), longest)
         if space <= 0 or self.stop.due:
             self.source.stay(pause)
             return []
         messages = self.source.take(space, pause)
         self.stop.count(len(messages))
-        self.read_count += len(messages)
+        self.status.read += len(messages)
         service_metrics.SALES.inc(len(messages))
         return messages
 
@@ -197,18 +208,11 @@ class Service:
             try:
                 sale = sale_answers.sale_in(message, self.reader)
             except BadMessageError as error:
-                self.refuse(message, error.error_class, str(error))
+                self.refusals.refuse(message, error.error_class, str(error))
                 continue
             self.followed.discard(sale.sale_id)
             self.waiting.add(Basket(sale, message.timestamp()[1] / 1000, [message]))
-        self.finish_put_aside()
-
-    def finish_put_aside(self) -> None:
-        """Let go of what was refused or deleted, once Kafka has it."""
-        if self.put_aside:
-            flush(self.letters, self.stop, self.health)
-            self.source.release(self.put_aside)
-            self.put_aside.clear()
+        self.refusals.finish()
 
     def delete(self, message: Message) -> None:
         """A sale that is deleted loses its answer."""
@@ -217,21 +221,10 @@ class Service:
         self.followed.discard(sale_id)
         if waited := self.waiting.discard(sale_id):
             self.source.release(waited.sources)
-        self.outlast(lambda: self.answers.delete_one({"_id": sale_id}), "deleting an answer")
-        self.letters.send(self.answer_topic, [{"key": message.key(), "value": None}])
-        self.put_aside.append(message)
-
-    def refuse(self, message: Message, kind: str, reason: str) -> None:
-        """Put a message aside that cannot be answered; the ones behind it go on."""
-        service_metrics.REFUSED.labels(kind).inc()
-        log.warning("%s refused, %s: %s", kafka.position(message), kind, reason)
-        dead_letters.send(self.letters, self.dead_letter_topic, message, kind, reason, stage=STAGE)
-        self.put_aside.append(message)
-
-    def refuse_sale(self, basket: Basket, kind: str, reason: str) -> None:
-        """Put aside the message of a sale; an answer that stands already stays."""
-        for message in basket.sources[-1:]:
-            self.refuse(message, kind, reason)
+        self.patience.outlast(
+            lambda: self.answers.delete_one({"_id": sale_id}), "deleting an answer"
+        )
+        self.refusals.delete_answer(message)
 
     def answer(self, baskets: list[Basket]) -> None:
         """Give sales their first answer; it is published while the next ones are collected."""
@@ -240,7 +233,7 @@ class Service:
 
     def publish(self, baskets: list[Basket], owner: WaitingSales, kind: str) -> None:
         """Score sales, and send their answers off as soon as the batch before has landed."""
-        batch = self.compose(baskets)
+        batch = compose(baskets, self.model.answers, self.refusals.refuse_sale)
         self.land()
         self.publisher.start(batch, owner.__contains__)
         self.flight = Flight(baskets, owner, kind)
@@ -254,14 +247,14 @@ class Service:
         self.flight = None
         self.waiting.extend(outcome.away)
         for answer, reason in outcome.refused:
-            self.refuse_sale(answer.basket, "not-stored", reason)
-        self.finish_put_aside()
+            self.refusals.refuse_sale(answer.basket, "not-stored", reason)
+        self.refusals.finish()
         for basket in baskets:
             self.source.release(basket.sources)
             if basket in owner:
                 self.followed.add(basket)
         owner.remove(baskets)
-        self.answer_count += len(outcome.published)
+        self.status.answered += len(outcome.published)
         service_metrics.count_answers([each.document for each in outcome.published], kind)
 
     def outcome(self) -> Outcome:
@@ -289,70 +282,16 @@ class Service:
 
     def improve_among(self, followed: WaitingSales) -> None:
         """Look once at sales that were answered; those with more lines get a better answer."""
-        seen = self.outlast(lambda: followed.collect(BATCH), "looking for late lines")
+        seen = self.patience.outlast(lambda: followed.collect(BATCH), "looking for late lines")
         better = [basket for basket in seen if basket.improved]
         if better:
-            better = self.outlast(
+            better = self.patience.outlast(
                 lambda: late_lines.not_answered_better(self.answers, better), "comparing answers"
             )
         followed.remove(basket for basket in seen if basket not in better)
         if better:
             self.publish(better, followed, "improved")
             self.land()
-
-    def compose(self, baskets: list[Basket]) -> list[Answer]:
-        """Each sale with its answer, as a document and as a message."""
-        started = time.perf_counter()
-        composed = []
-        for basket, document in self.scored(baskets):
-            value = sale_answers.encode(document)
-            if len(value) > sale_answers.MESSAGE_BYTES_MAX:
-                self.refuse_sale(basket, "too-large", "the answer does not fit a message")
-            else:
-                message = {"key": basket.sale.sale_id.encode(), "value": value}
-                composed.append(Answer(basket, document, message))
-        service_metrics.count_scoring(len(baskets), time.perf_counter() - started)
-        return composed
-
-    def scored(self, baskets: list[Basket]) -> list[tuple[Basket, dict[str, Any]]]:
-        """Each sale with its answer; one that cannot be scored is refused, not its neighbours."""
-        try:
-            return list(zip(baskets, self.model.answers(baskets), strict=True))
-        except Exception as error:
-            if len(baskets) > 1:
-                return [each for basket in baskets for each in self.scored([basket])]
-            for basket in baskets:
-                log.exception("sale %s cannot be scored", basket.sale.sale_id)
-                self.refuse_sale(basket, "not-scored", repr(error))
-            return []
-
-    def outlast(self, operation: Callable[[], T], doing: str) -> T:
-        """Do something with MongoDB, after it came back if it is away."""
-        began: float | None = None
-
-        def wait(seconds: float) -> bool:
-            nonlocal began
-            began = began or time.monotonic()
-            self.health.report("lines", "MongoDB is away")
-            service_metrics.OUTAGES.labels("mongo").inc()
-            until = time.monotonic() + seconds
-            while time.monotonic() < until and not self.stop.requested:
-                self.health.beat()
-                self.source.stay(IDLE_TURN)
-            return self.stop.requested
-
-        try:
-            result = mongo.outlast(operation, wait, doing)
-        except PyMongoError as error:
-            if mongo.is_outage(error):
-                raise AwayError("MongoDB is away") from None
-            raise Failure(f"MongoDB refuses {doing}: {mongo.first_line(error)}") from None
-        if began is not None:
-            self.health.report("lines")
-            away = time.monotonic() - began
-            self.waiting.extend(away)
-            log.info("MongoDB is back after %.1f s", away)
-        return result
 
     def forget(self, partitions: set[int]) -> None:
         """Let go of the waiting sales of partitions that another copy reads from now on."""
@@ -376,19 +315,12 @@ class Service:
 
     def report(self) -> None:
         """One line of what happened since the last one, and the gauges."""
-        now = time.monotonic()
-        seconds = now - self.reported_at
-        read, answered = self.read_count, self.answer_count
-        read_before, answered_before = self.reported_counts
-        lag = self.source.lag()
-        service_metrics.show(len(self.waiting), len(self.followed.incomplete), lag)
-        log.info(
-            "read %d (%.0f/s), answered %d (%.0f/s), waiting %d, incomplete %d, lag %d, model %s",
-            read, (read - read_before) / seconds,
-            answered, (answered - answered_before) / seconds,
-            len(self.waiting), len(self.followed.incomplete), sum(lag.values()), self.model.version,
-        )  # fmt: skip
-        self.reported_at, self.reported_counts = now, (read, answered)
+        self.status.report(
+            len(self.waiting),
+            len(self.followed.incomplete),
+            self.source.lag(),
+            self.model.version,
+        )
 
 
 def main() -> int | None:
@@ -407,10 +339,9 @@ def main() -> int | None:
     health = Health(["kafka", "mongo", "model"])
     if flags.metrics_port is not None:
         serve(flags.metrics_port, health)
-    connect_kafka(settings)
-    uri, patience = settings.mongo_uri.get_secret_value(), settings.startup_timeout_seconds
-    database = mongo.connect(uri, settings.mongo_database, patience)
-    mongo.ensure_recommendation_indexes(database, settings.recommendations_ttl_days)
+    with stop.starting():
+        connect_kafka(settings)
+        database = connect_mongo(settings)
     watch(settings.kafka, database, health)
     service = Service(settings, stop, database, health)
     if flags.new_only:
@@ -426,6 +357,14 @@ def connect_kafka(settings: Settings) -> None:
     kafka.ensure_topics(
         settings.kafka, topics, settings.topic_partitions, settings.topic_replication_factor
     )
+
+
+def connect_mongo(settings: Settings) -> Database[Any]:
+    """Wait for the database and create the indexes that are missing."""
+    uri, patience = settings.mongo_uri.get_secret_value(), settings.startup_timeout_seconds
+    database = mongo.connect(uri, settings.mongo_database, patience)
+    mongo.ensure_recommendation_indexes(database, settings.recommendations_ttl_days, patience)
+    return database
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ numbers are followed upwards until the next ones do not exist and nothing new ca
 import heapq
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -40,6 +41,8 @@ class Line(NamedTuple):
     quantity: float | None
     net_amount: float | None = None
 
+
+Found = dict[str, dict[int, "Line"]]  # the lines that exist, by sale and number
 
 _line = partial(tuple.__new__, Line)  # half the price of Line(...), of which there are the most
 
@@ -133,6 +136,8 @@ class WaitingSales:
         self._waiting: dict[str, Basket] = {}
         self._agenda: list[tuple[float, int, Basket]] = []
         self._tickets = 0
+        self._ahead: tuple[dict[Basket, list[int]], Future[Found]] | None = None
+        self._reader = ThreadPoolExecutor(1, "lines")
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -160,6 +165,8 @@ class WaitingSales:
 
     def next_look(self) -> float | None:
         """When the next sale is to be looked at, or None when none waits."""
+        if self._ahead:
+            return time.monotonic()
         while self._agenda and self._agenda[0][2] not in self:
             heapq.heappop(self._agenda)
         return self._agenda[0][0] if self._agenda else None
@@ -167,12 +174,17 @@ class WaitingSales:
     def collect(self, limit: int, everyone: bool = False) -> list[Basket]:
         """Look once at up to `limit` sales that are due; returns those that can be answered.
 
-        They stay among the waiting until they are removed. With `everyone` all are due. Raises the
-        database's errors, after which the same sales are due again.
+        They stay among the waiting until they are removed. With `everyone` all are due. A look that
+        was begun ahead is ended instead of another. Raises the database's errors, after which the
+        same sales are due again.
         """
-        asked = {basket: basket.wanted() for basket in self._due(limit, everyone)}
+        ahead, self._ahead = self._ahead, None
+        if ahead:
+            asked = ahead[0]
+        else:
+            asked = {basket: basket.wanted() for basket in self._due(limit, everyone)}
         try:
-            found = self._find(asked)
+            found = ahead[1].result() if ahead else self._find(asked)
         except PyMongoError:
             for basket in asked:
                 self._schedule(basket, basket.next_look)
@@ -180,6 +192,8 @@ class WaitingSales:
         now = time.monotonic()
         answerable = []
         for basket, numbers in asked.items():
+            if basket not in self:  # let go while the database was asked
+                continue
             match basket.learn(numbers, found[basket.sale.sale_id], now, self._quiet):
                 case "answer":
                     answerable.append(basket)
@@ -189,6 +203,12 @@ class WaitingSales:
                 case _:
                     self._put_off(basket, now)
         return answerable
+
+    def look_ahead(self, limit: int) -> None:
+        """Begin to look at up to `limit` sales that are due, for the next `collect` to end."""
+        if self._ahead is None and (due := self._due(limit, everyone=False)):
+            asked = {basket: basket.wanted() for basket in due}
+            self._ahead = asked, self._reader.submit(self._find, asked)
 
     def remove(self, baskets: Iterable[Basket]) -> None:
         """Let go of sales; those that do not wait any more are ignored."""
@@ -232,9 +252,8 @@ class WaitingSales:
                 due.append(basket)
         return due
 
-    def _find(self, asked: dict[Basket, list[int]]) -> dict[str, dict[int, Line]]:
-        """The lines that exist, by sale and number."""
-        found: dict[str, dict[int, Line]] = {}
+    def _find(self, asked: dict[Basket, list[int]]) -> Found:
+        found: Found = {}
         places: dict[str, tuple[dict[int, Line], int]] = {}  # by `_id`: where the line belongs
         for basket, numbers in asked.items():
             sale_id = basket.sale.sale_id

@@ -4,6 +4,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
+from pymongo.errors import AutoReconnect
 
 from erp.contract import SALES_ITEMS, Sale, SaleItem, document
 from erp.service.baskets import AGENDA_SLACK, Basket, Line, WaitingSales
@@ -217,3 +218,37 @@ def test_full_line_is_kept(database):
     sales.add(Basket(sale(items_count=2), 0))
     (basket,) = sales.collect(10)
     assert {1: Line("a", -2.0, -3.5), 2: Line("b", None, None)} == basket.lines
+
+
+def test_look_ahead_is_ended_by_the_next_collect(database):
+    """What was asked ahead is answered without another question, but for what was let go."""
+    store(database, "whole", [1, 2])
+    store(database, "gone", [1])
+    store(database, "newer", [1])
+    sales = waiting(database)
+    for sale_id, count in (("whole", 2), ("gone", 1), ("newer", 1)):
+        sales.add(Basket(sale(sale_id, count), 0))
+    sales.look_ahead(1000)
+    sales.discard("gone")
+    again = Basket(sale("newer", 1), 0)
+    sales.add(again)
+    assert sales.next_look() <= time.monotonic()
+    assert ["whole"] == [basket.sale.sale_id for basket in sales.collect(1000)]
+    assert [again] == sales.collect(1000)
+
+
+def test_look_ahead_that_fails_is_due_again(database, monkeypatch):
+    """An outage during the look is raised by the collect that ends it, and nothing is lost."""
+    store(database, "s", [1])
+    sales = waiting(database)
+    sales.add(Basket(sale("s", 1), 0))
+    with monkeypatch.context() as broken:
+
+        def away(*_):
+            raise AutoReconnect("away")
+
+        broken.setattr(sales, "_find", away)
+        sales.look_ahead(1000)
+        with pytest.raises(AutoReconnect):
+            sales.collect(1000)
+    assert ["s"] == [basket.sale.sale_id for basket in sales.collect(1000)]
