@@ -157,7 +157,9 @@ class Service:
         self.accept(self.read())
         if found := self.patience.outlast(lambda: self.waiting.collect(BATCH), "looking for lines"):
             # the database reads the next lines while these sales are scored
-            self.accept(self.read(at_once=True))
+            following = self.waiting.next_look()
+            if following is None or following > time.monotonic():
+                self.accept(self.read(at_once=True))
             self.waiting.look_ahead(BATCH)
             self.answer(found)
         if self.publisher.done:
