@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from datetime import UTC, datetime
 from urllib.request import urlopen
 
@@ -17,6 +16,7 @@ from erp.metrics import Health
 from erp.process import Stop
 from erp.sink.store import Store
 from erp_kafka_to_mongo import Sink
+from tests.waiting import until
 from tests.wire_proxy import RefusingProxy
 
 SALE = {
@@ -278,12 +278,12 @@ def test_a_database_that_takes_no_writes_is_waited_for(
     sink = run_script.start("erp_kafka_to_mongo.py", MONGO_URI=proxy.uri, SINK_BATCH_SIZE=10)
     sales, _ = rows(100)
     shop.send("sales", *sales[:10])
-    _until(lambda: database["sales"].count_documents({}) == 10)
+    until(lambda: database["sales"].count_documents({}) == 10)
     proxy.refusal = refusal
     shop.send("sales", *sales[10:])
-    _until(lambda: "reading paused" in sink.stderr)
+    until(lambda: "reading paused" in sink.stderr)
     proxy.refusal = None
-    _until(lambda: database["sales"].count_documents({}) == 100)
+    until(lambda: database["sales"].count_documents({}) == 100)
     assert 0 == sink.stop()
     assert [] == read_topic("dead_letter")
     proxy.close()
@@ -294,11 +294,11 @@ def test_the_database_away_is_waited_for(stack, shop, run_script, database):
     sales, items = rows(2000)
     shop.send("sales_items", *items[:3000])
     sink = run_script.start("erp_kafka_to_mongo.py", "--max-messages", 8000, SINK_BATCH_SIZE=500)
-    _until(lambda: database["sales_items"].count_documents({}) == 3000)
+    until(lambda: database["sales_items"].count_documents({}) == 3000)
     stack.mongo.freeze()
     try:
         shop.send("sales_items", *items[3000:])
-        _until(lambda: "reading paused" in sink.stderr)
+        until(lambda: "reading paused" in sink.stderr)
     finally:
         stack.mongo.thaw()
     shop.send("sales", *sales)
@@ -319,12 +319,12 @@ def test_partitions_that_were_lost_while_reading_was_paused_are_read_again(
     topic = settings.topic_prefix + "sales"
     partitions = [TopicPartition(topic, n, 0) for n in range(shop.PARTITIONS)]
     sink.on_assign(sink.consumer, partitions)
-    assert _until(sink.read)
+    assert until(sink.read)
     sink.pause(True)
     sink.on_lost(sink.consumer, partitions)
     sink.pause(False)
     sink.on_assign(sink.consumer, partitions)
-    assert _until(sink.read)
+    assert until(sink.read)
     sink.consumer.close()
 
 
@@ -333,7 +333,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_committed(shop, run_script, da
     _, items = rows(5000)
     shop.send("sales_items", *items)
     sink = run_script.start("erp_kafka_to_mongo.py", SINK_BATCH_SIZE=200)
-    _until(lambda: database["sales_items"].count_documents({}) > 1000)
+    until(lambda: database["sales_items"].count_documents({}) > 1000)
     sink.kill()
     finish = run_script("erp_kafka_to_mongo.py", "--idle-timeout", 2)
     assert 0 == finish.returncode, finish.stderr
@@ -346,15 +346,15 @@ def test_killed_in_the_middle_it_goes_on_where_it_committed(shop, run_script, da
 def test_copies_share_the_work(shop, run_script, database):
     """Each of two copies stores about half of the lines; when one ends the other takes over."""
     copies = [run_script.start("erp_kafka_to_mongo.py") for _ in range(2)]
-    _until(lambda: all("reading 12 partitions" in copy.stderr for copy in copies))
+    until(lambda: all("reading 12 partitions" in copy.stderr for copy in copies))
     _, items = rows(2000)
     shop.send("sales_items", *items)
-    _until(lambda: database["sales_items"].count_documents({}) == 6000)
+    until(lambda: database["sales_items"].count_documents({}) == 6000)
     assert 0 == copies[1].stop()
     read = int(re.search(r"(\d+) messages read", copies[1].stderr.splitlines()[-1])[1])
     assert pytest.approx(3000, rel=0.1) == read
     shop.send("sales_items", *({**item, "sale_id": "later-" + item["sale_id"]} for item in items))
-    _until(lambda: database["sales_items"].count_documents({}) == 12000)
+    until(lambda: database["sales_items"].count_documents({}) == 12000)
     assert 0 == copies[0].stop()
 
 
@@ -363,25 +363,25 @@ def test_a_named_copy_restarts_without_a_rebalance(shop, run_script, database):
     other, named = (
         run_script.start("erp_kafka_to_mongo.py", CONSUMER_INSTANCE=name) for name in "ab"
     )
-    _until(lambda: all("reading 12 partitions" in copy.stderr for copy in (other, named)))
+    until(lambda: all("reading 12 partitions" in copy.stderr for copy in (other, named)))
     before = other.stderr.count("partitions")
     assert 0 == named.stop()
     again = run_script.start("erp_kafka_to_mongo.py", CONSUMER_INSTANCE="b")
-    _until(lambda: "reading 12 partitions" in again.stderr)
+    until(lambda: "reading 12 partitions" in again.stderr)
     shop.send("sales", *rows(60)[0])
-    _until(lambda: database["sales"].count_documents({}) == 60)
+    until(lambda: database["sales"].count_documents({}) == 60)
     assert before == other.stderr.count("partitions")
 
 
 def test_of_two_copies_of_one_name_the_older_ends_and_says_why(shop, run_script, database):
     """Exit code 1 and one line that names the setting; the newer one stores what comes."""
     older = run_script.start("erp_kafka_to_mongo.py", CONSUMER_INSTANCE="a")
-    _until(lambda: "reading 24 partitions" in older.stderr)
+    until(lambda: "reading 24 partitions" in older.stderr)
     newer = run_script.start("erp_kafka_to_mongo.py", CONSUMER_INSTANCE="a")
     assert 1 == older.wait()
     assert "another copy has this CONSUMER_INSTANCE" in older.stderr.splitlines()[-1]
     shop.send("sales", SALE)
-    _until(lambda: database["sales"].count_documents({}) == 1)
+    until(lambda: database["sales"].count_documents({}) == 1)
     assert 0 == newer.stop()
 
 
@@ -389,9 +389,9 @@ def test_metrics_tell_what_was_stored_and_what_waits(shop, run_script, database)
     """Messages, results, dead letters and lag, by the standard client."""
     shop.send("sales", SALE, BAD["not-json"])
     sink = run_script.start("erp_kafka_to_mongo.py", "--metrics-port", 0)
-    _until(lambda: database["sales"].count_documents({}) == 1)
+    until(lambda: database["sales"].count_documents({}) == 1)
     address = sink.stderr.split("metrics at ")[1].split()[0]
-    page = _until(lambda: _page_with(address, 'erp_sink_results_total{result="bad"} 1.0'))
+    page = until(lambda: _page_with(address, 'erp_sink_results_total{result="bad"} 1.0'))
     assert 'erp_sink_results_total{result="stored"} 1.0' in page
     assert 'erp_sink_dead_letters_total{reason="not-json"} 1.0' in page
     assert "erp_sink_up 1.0" in page
@@ -422,13 +422,3 @@ def allow_large_sales(settings):
 def _page_with(address, wanted):
     page = urlopen(address, timeout=5).read().decode()  # noqa: S310  our own address
     return page if wanted in page else None
-
-
-def _until(check, seconds=40):
-    """What `check` gives, once it gives something."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := check():
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"not within {seconds} s")

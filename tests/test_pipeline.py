@@ -7,13 +7,13 @@ read with nothing but the standard library.
 import csv
 import json
 import math
-import time
 from collections import defaultdict
 from datetime import UTC, datetime
 
 import pytest
 
 from erp import contract
+from tests.waiting import until
 
 NUMBERS = {"line_n", "items_count", "age", "stock", "quantity"}
 MONEY = {"unit_price", "unit_cost", "gross_amount", "line_discount", "net_amount", "tax"}
@@ -191,11 +191,3 @@ def check_days(database, shop):
     assert {day: round(amount, 2) for day, amount in net.items()} == {
         day: summary["net"] for day, summary in days.items()
     }
-
-
-def until(condition, seconds=60):
-    """Wait for what must come."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "not in time"
-        time.sleep(0.1)
