@@ -42,7 +42,7 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from erp import kafka  # noqa: E402
-from erp.contract import SALES_ITEMS  # noqa: E402
+from erp.contract import SALES_ITEMS, TOPICS  # noqa: E402
 from erp.ingest import csv_files  # noqa: E402
 from erp.ingest.csv_load import load  # noqa: E402
 from erp.ingest.csv_survey import Survey, survey  # noqa: E402
@@ -138,11 +138,14 @@ def measured(stack: Stack, items: Path, folder: Path, rounds: int) -> dict[str, 
 
 
 def with_topics(stack: Stack, send: Any) -> Run:
-    """Call `send` with a prefix whose topics are new, and delete them afterwards."""
+    """Call `send` with a prefix whose topics are new, and delete them afterwards.
+
+    All topics of the contract stand before a clock starts, for whichever way.
+    """
     options = {"bootstrap.servers": stack.kafka_bootstrap_servers}
     admin = AdminClient({**options, "log_level": 3})
     prefix = f"bench-{uuid.uuid4().hex[:8]}."
-    kafka.ensure_topics(options, [prefix + SALES_ITEMS.name], PARTITIONS, 1)
+    kafka.ensure_topics(options, [prefix + name for name in TOPICS], PARTITIONS, 1)
     try:
         return send(prefix)
     finally:
