@@ -122,8 +122,8 @@ class ColumnOutbox(Sender):
         self,
         library: ctypes.CDLL,
         options: Options,
-        max_messages: int = 200_000,
-        max_bytes: int = 64 * 1024 * 1024,
+        max_messages: int = 50_000,  # more would only cost memory and the caches
+        max_bytes: int = 16 * 1024 * 1024,
         **tuning: Any,
     ) -> None:
         super().__init__(max_messages, max_bytes)
