@@ -226,11 +226,12 @@ def empty(pipeline: Pipeline) -> None:
 
 def stage_environment(names: dict[str, str]) -> dict[str, str]:
     """What every stage is told: the names, and files that are no person's own."""
-    places = {
+    own = {
         "CSV_DIR": str(FOLDER / "csv_out"),
         "MODEL_PATH": str(FOLDER / "models" / "item_sim.pkl"),
+        "ACCEPTANCE_DAYS": "1",  # only of the first days can it be seen what was bought later
     }
-    return {**os.environ, **names, **places}
+    return {**os.environ, **names, **own}
 
 
 def claim_ports(ports: list[int]) -> None:
