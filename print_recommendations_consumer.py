@@ -23,7 +23,7 @@ from pymongo.errors import PyMongoError
 from config import Settings
 from erp import contract, decisions, mongo
 from erp.contract import Recommendation
-from erp.pages import page, serving
+from erp.pages import page, serving, side_bar
 from erp.pages import recommendation_lookups as lookups
 from erp.pages.formats import Formats
 from erp.pages.recommendation_cards import cards
@@ -35,7 +35,6 @@ from erp.processor.acceptance import Performance
 from erp.processor.performance import read_performance
 
 PORT = 8503
-INTERVALS = [2, 5, 10, 30, 60]  # seconds between two refreshes
 EVERY = 10  # the one to begin with
 CARDS = 8  # on one page
 ANSWER_SECONDS = 5  # for MongoDB to answer
@@ -151,9 +150,9 @@ def _performance(topic: str, _settings: Settings) -> tuple[Performance | None, b
 
 URL_READERS = {
     "q": lambda values: values[0] if values else "",
-    "stores": lambda values: [value or None for value in values],
+    "stores": side_bar.named,
     "view": lambda values: values[0] if values and values[0] in VIEWS else "cards",
-    "every": lambda values: next((n for n in INTERVALS if [str(n)] == values), EVERY),
+    "every": lambda values: next((n for n in side_bar.INTERVALS if [str(n)] == values), EVERY),
 }
 
 
@@ -169,14 +168,7 @@ def _choose(t: page.Text, feed: Feed) -> int | None:
         on_change=_first_page,
     )
     held = {r.store_id for r in feed.state().recommendations}
-    side.multiselect(
-        t("stores"),
-        sorted({*held, *st.session_state.get("stores", [])}, key=_natural),
-        format_func=lambda store: t("reco_no_store") if store is None else store,
-        key="stores",
-        placeholder=t("reco_all_stores"),
-        on_change=_first_page,
-    )
+    side_bar.choose_stores(t, held, _first_page)
     orders = {"newest": t("reco_newest"), "oldest": t("reco_oldest")}
     side.segmented_control(
         t("reco_order"),
@@ -187,13 +179,7 @@ def _choose(t: page.Text, feed: Feed) -> int | None:
         key="order",
         on_change=_first_page,
     )
-    every = side.select_slider(
-        t("reco_every"),
-        INTERVALS,
-        format_func=lambda n: t("reco_seconds", n=n),
-        key="every",
-    )
-    paused = side.toggle(t("reco_pause"), key="paused")
+    every = side_bar.choose_interval(t)
     side.button(t("refresh"), icon=":material/refresh:", width="stretch", key="refresh")
     side.button(
         t("reco_clear"),
@@ -213,7 +199,7 @@ def _choose(t: page.Text, feed: Feed) -> int | None:
         on_click=_back_to_the_beginning,
         args=(feed,),
     )
-    return None if paused else every
+    return every
 
 
 def _first_page() -> None:
@@ -232,13 +218,6 @@ def _back_to_the_beginning(feed: Feed) -> None:
     feed.rewind()
     feed.wait(PATIENCE_SECONDS)
     _first_page()
-
-
-def _natural(value: str | None) -> tuple[int, int, str]:
-    """Numbers by size before names; nothing comes last."""
-    if value is None:
-        return 2, 0, ""
-    return (0, int(value), value) if value.isascii() and value.isdigit() else (1, 0, value)
 
 
 # --- what refreshes --------------------------------------------------------------------------
@@ -340,7 +319,7 @@ def _status(
         icon, colour = badges[state.source]
         st.badge(t(f"reco_from_{state.source}"), icon=icon, color=colour)
         if every is None:
-            st.badge(t("reco_paused"), icon=":material/pause:", color="gray")
+            st.badge(t("paused"), icon=":material/pause:", color="gray")
         st.caption(page.plain(" · ".join(parts)))
     if state.source == "none":
         st.warning(

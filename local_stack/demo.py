@@ -229,6 +229,8 @@ def stage_environment(names: dict[str, str]) -> dict[str, str]:
     own = {
         "CSV_DIR": str(FOLDER / "csv_out"),
         "MODEL_PATH": str(FOLDER / "models" / "item_sim.pkl"),
+        "BUSINESS_TIMEZONE": "America/New_York",  # where Complete Journey's shops are
+        "CURRENCY": "USD",
         "ACCEPTANCE_DAYS": "1",  # only of the first days can it be seen what was bought later
     }
     return {**os.environ, **names, **own}

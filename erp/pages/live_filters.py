@@ -6,12 +6,11 @@ from typing import Any
 
 import streamlit as st
 
-from erp.pages import live_view, page
+from erp.pages import live_view, page, side_bar
 from erp.pages.formats import Formats
 from erp.pages.live_sales import Filters
 from erp.pages.live_view import Kind, Period
 
-INTERVALS = [2, 5, 10, 30, 60]  # seconds between two refreshes
 EVERY = 5  # the one to begin with
 KINDS: tuple[Kind, ...] = ("today", "minutes", "week", "range")
 EARLIEST, LATEST = datetime(1970, 1, 1), datetime(2200, 1, 1)  # noqa: DTZ001  wall-clock times
@@ -28,8 +27,8 @@ def _whole(default: int, least: int, most: int, values: list[str]) -> int:
 
 
 def _interval(values: list[str]) -> int:
-    value = _whole(EVERY, 1, INTERVALS[-1], values)
-    return value if value in INTERVALS else EVERY
+    value = _whole(EVERY, 1, side_bar.INTERVALS[-1], values)
+    return value if value in side_bar.INTERVALS else EVERY
 
 
 def _number(values: list[str]) -> float | None:
@@ -46,17 +45,13 @@ def _moment(values: list[str]) -> datetime | None:
         return None
 
 
-def _named(values: list[str]) -> list[str | None]:
-    return [value or None for value in values]
-
-
 URL_READERS = {
     "period": lambda values: _first(values) if _first(values) in KINDS else "today",
     "minutes": partial(_whole, 60, 1, LONGEST_MINUTES),
     "from": _moment,
     "to": _moment,
-    "stores": _named,
-    "payments": _named,
+    "stores": side_bar.named,
+    "payments": side_bar.named,
     "least": _number,
     "most": _number,
     "every": _interval,
@@ -107,26 +102,11 @@ def chosen_filters() -> Filters:
 
 def choose_filters(t: page.Text, offered: tuple[list[str | None], ...]) -> Filters:
     """Draw the filters; `offered` are the stores and the payment types."""
-    side = st.sidebar
-    stores, payments = (
-        sorted({*values, *st.session_state.get(key, [])}, key=_natural)
-        for key, values in zip(("stores", "payments"), offered, strict=True)
-    )
-    chosen_stores = side.multiselect(
-        t("stores"),
-        stores,
-        format_func=lambda store: t("live_no_store") if store is None else store,
-        key="stores",
-        placeholder=t("live_all_stores"),
-    )
-    chosen_payments = side.multiselect(
-        t("payments"),
-        payments,
-        format_func=lambda payment: t("live_no_payment") if payment is None else payment,
-        key="payments",
-        placeholder=t("live_all_payments"),
-    )
-    left, right = side.columns(2)
+    stores, payments = offered
+    chosen_stores = side_bar.choose_stores(t, stores)
+    words = t("payments"), t("live_no_payment"), t("live_all_payments")
+    chosen_payments = side_bar.choose_named("payments", words, payments)
+    left, right = st.sidebar.columns(2)
     amount: dict[str, Any] = {
         "value": None,
         "step": 10.0,
@@ -138,18 +118,10 @@ def choose_filters(t: page.Text, offered: tuple[list[str | None], ...]) -> Filte
     return Filters(tuple(chosen_stores), tuple(chosen_payments), least, most)
 
 
-def _natural(value: str | None) -> tuple[int, int, str]:
-    """Numbers by size before names; nothing comes last."""
-    if value is None:
-        return 2, 0, ""
-    return (0, int(value), value) if value.isascii() and value.isdigit() else (1, 0, value)
-
-
 def choose_rhythm(t: page.Text) -> tuple[int | None, int]:
     """Seconds between two refreshes (None: paused), and how many days before to compare with."""
-    side = st.sidebar
     days = {1: t("live_yesterday"), 7: t("live_last_week")}
-    days_before = side.segmented_control(
+    days_before = st.sidebar.segmented_control(
         t("live_compare"),
         list(days),
         default=1,
@@ -157,14 +129,7 @@ def choose_rhythm(t: page.Text) -> tuple[int | None, int]:
         required=True,
         key="days",
     )
-    every = side.select_slider(
-        t("live_every"),
-        INTERVALS,
-        format_func=lambda n: t("live_seconds", n=n),
-        key="every",
-    )
-    paused = side.toggle(t("live_pause"), key="paused")
-    return (None if paused else every), days_before
+    return side_bar.choose_interval(t), days_before
 
 
 def save(period: Period, filters: Filters, every: int, language: str) -> None:

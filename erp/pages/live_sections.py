@@ -37,7 +37,7 @@ def status(
         if is_away:
             st.badge(t("live_away_short"), icon=":material/power_off:", color="red")
         elif every is None:
-            st.badge(t("live_paused"), icon=":material/pause:", color="gray")
+            st.badge(t("paused"), icon=":material/pause:", color="gray")
         else:
             st.badge(t("live_on"), icon=":material/sensors:", color="green")
         if abs((read_at - moment).total_seconds()) > 86_400:
@@ -159,7 +159,7 @@ def _slot_label(fmt: Formats, moment: datetime, with_day: bool) -> str:
 def _store_name(t: page.Text, store: Any, others: int) -> str:
     if store is live_view.OTHERS:
         return t("live_others", n=others)
-    return t("live_no_store") if store is None else t("live_store", name=store)
+    return t("no_store") if store is None else t("live_store", name=store)
 
 
 def newest(t: page.Text, fmt: Formats, view: View, on_click: Callable[[str], None]) -> None:

@@ -56,4 +56,10 @@ TEXTS = {
         "en": "Check the user and the password in `MONGO_URI`. The details are in the server's"
         " log.",
     },
+    "all_stores": {"es": "Todas las tiendas", "en": "All stores"},
+    "no_store": {"es": "Sin tienda", "en": "No store"},
+    "refresh_every": {"es": "Actualizar cada", "en": "Refresh every"},
+    "refresh_seconds": {"es": "{n} s", "en": "{n} s"},
+    "pause": {"es": "Pausar", "en": "Pause"},
+    "paused": {"es": "En pausa", "en": "Paused"},
 }
