@@ -45,9 +45,9 @@ class Selection:
     def _sales(self, rows: pl.DataFrame) -> pl.Series:
         moment, wanted = pl.col("sale_datetime"), pl.lit(True)
         if self._since is not None:
-            wanted &= moment >= self._since
+            wanted &= moment >= self._since.astimezone(UTC)
         if self._until is not None:
-            wanted &= moment < self._until
+            wanted &= moment < self._until.astimezone(UTC)
         chosen = rows.select(pl.repeat(True, pl.len()) & wanted).to_series()
         if self._limit is not None:
             chosen &= chosen.cum_sum() <= self._limit - self._count

@@ -1,6 +1,7 @@
 """Choosing sales with their lines, and putting them in the order of their time."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -41,6 +42,13 @@ def test_sales_from_since_until_before_until_and_their_lines():
     assert [False] == selection.choose(SALES, sales(3)).to_list()
     wanted = selection.choose(SALES_ITEMS, lines(("3", 1), ("2", 1), ("1", 9), ("x", 1)))
     assert [False, True, True, False] == wanted.to_list()
+
+
+def test_the_times_may_be_of_any_zone():
+    """Rows are in UTC; --since and --until without an offset are in the shop's own time."""
+    zone = ZoneInfo("America/New_York")
+    selection = Selection(NOON.astimezone(zone), (NOON + timedelta(minutes=2)).astimezone(zone))
+    assert [False, True, True, False] == selection.choose(SALES, sales(-1, 0, 1, 2)).to_list()
 
 
 def test_the_catalogue_is_whole_whatever_the_selection():
