@@ -107,8 +107,8 @@ class Sink:
     def turn(self) -> None:
         """Once around: what is written is committed, what has come is handed on."""
         self.health.beat()
-        if not self.joined:
-            self.stop.rest()
+        if not self.joined or self.pipeline:
+            self.stop.rest()  # idle is who could read and has nothing in hand
         while done := self.pipeline.finished():
             self.finish(*done)
         if self.pipeline.full and (done := self.pipeline.finished(PATIENCE)):

@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Error, sync_playwright
 FOLDER = Path(__file__).resolve().parent
 PAGES = {"history": 8501, "live": 8502, "recommendations": 8503}
 WIDTH, HEIGHT = 1280, 800  # px
-COLORS = 64  # enough for charts, and a small file
+COLORS = 160  # enough for charts, and a small file
 PATIENCE_MS = 60_000
 DRAWN = """() => {
     const app = document.querySelector('[data-testid="stApp"]');

@@ -111,17 +111,6 @@ def test_an_address_that_was_tampered_with_breaks_nothing(
     assert "Tickets" in figures(app)
 
 
-def test_a_period_in_words_of_the_language_that_was_left(app: AppTest, database: Database) -> None:
-    """A browser that sends what it still shows after a switch gets the page of today."""
-    sell(database, 1, datetime(2017, 7, 1, 12, tzinfo=UTC))
-    app.run().run()  # the key figures, then everything
-    app.session_state["period"] = "Last 7 days"
-    app.run()
-    assert not app.exception
-    assert not app.error
-    assert "today" == app.session_state["period"]
-
-
 def test_fields_that_are_missing_break_nothing(app: AppTest, database: Database) -> None:
     """A sale with nothing but its key and its moment."""
     moment = datetime(2017, 7, 1, 12, tzinfo=UTC)

@@ -1,11 +1,13 @@
 """Producer and sink while everything breaks: nothing is lost, nothing is there twice."""
 
 import csv
+import time
 
 import pytest
 
 from bench._sink_faults import Difference, Flow, compare
 from local_stack.stack import Stack, free_ports
+from tests.waiting import until
 
 SALES, LINES = 1000, 3  # and lines of each
 
@@ -34,6 +36,21 @@ def test_every_confirmed_line_is_stored_once_whatever_breaks(stack, database, ru
         "sales": Difference(SALES, missing=0, unknown=0, differing=0),
         "sales_items": Difference(SALES * LINES, missing=0, unknown=0, differing=0),
     } == compare(database, tmp_path / "csv_out")
+
+
+def test_a_frozen_database_is_no_idle_time(stack, database, run_script, tmp_path):
+    """--idle-timeout counts from when there is nothing in hand, however long a write takes."""
+    write_sales(tmp_path / "csv_out")
+    assert 0 == run_script("erp_simulator_producer.py").returncode
+    sink = run_script.start("erp_kafka_to_mongo.py", "--idle-timeout", 2, SINK_BATCH_SIZE=50)
+    until(lambda: database["sales_items"].count_documents({}))
+    stack.mongo.freeze()
+    time.sleep(5)
+    still_running = sink.process.poll() is None
+    stack.mongo.thaw()
+    assert still_running
+    assert 0 == sink.process.wait(60), sink.stderr
+    assert SALES * LINES == database["sales_items"].count_documents({})
 
 
 def write_sales(folder):

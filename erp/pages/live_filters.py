@@ -63,8 +63,6 @@ def choose_period(t: page.Text, fmt: Formats, now: datetime) -> Period:
     """Draw the choice of a span of time; `now` is the data's, in the business time zone."""
     side = st.sidebar
     names = {kind: t(f"live_{kind}") for kind in KINDS}
-    if st.session_state["period"] not in KINDS:  # words of the language that was left
-        st.session_state["period"] = "today"
     kind = side.selectbox(t("live_period"), KINDS, format_func=names.__getitem__, key="period")
     if kind == "minutes":
         minutes = side.number_input(
