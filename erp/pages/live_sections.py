@@ -71,7 +71,7 @@ def key_figures(t: page.Text, fmt: Formats, view: View) -> None:
             before=fmt.day(fmt.local(view.before_window.end).date()),
         )
     )
-    with st.grid("auto", min_column_width=145):
+    with st.grid("auto", min_column_width=165):
         for name, value, base, write, write_short in figures:
             change = live_view.change(value, base)
             st.metric(

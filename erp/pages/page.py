@@ -109,6 +109,7 @@ _CSS = """
 .erp-spark {height: 2.2rem; margin: 0 -1rem -1rem; border-radius: 0 0 .6rem .6rem;
   background: linear-gradient(rgba(58,114,203,.75), rgba(58,114,203,.15))}
 @media (max-width: 1400px) {
+  [data-testid="stMainBlockContainer"] {padding-left: 2rem; padding-right: 2rem}
   [class*="st-key-key-figures"] [data-testid="stColumn"] {min-width: 30%}
 }
 @media (max-width: 640px) {
