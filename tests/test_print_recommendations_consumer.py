@@ -162,7 +162,7 @@ def test_the_page_tells_whether_it_helped(app: AppTest) -> None:
     assert "50,0 %" == found["Ventas con algún acierto"][0]
     assert "+50 puntos" == found["Ventaja sobre el control"][0]
     assert ("10,0 %", "confianza media: 11,0 %") == found["Acierto en la compra siguiente"]
-    assert "plazo en días: 7" in words(app)
+    assert "hasta 7 d después" in words(app)
     for kind, keys in {
         "arm": ["control: solo populares", "modelo"],
         "source": ["modelo"],

@@ -163,7 +163,7 @@ def test_figures_of_the_model(page_server, visit):
     words = opened.text().replace("\xa0", " ")
     for expected in ("Confianza media", "Cobertura del catálogo", "Latencia mediana",
                      "Edad del modelo", "20171201T120000Z-0123abcd", "modelo · 100,0 %",
-                     "¿Sirvieron?", "De 3 ventas no se conoce", "19 nov 2017"):  # fmt: skip
+                     "¿Sirvieron?", "3 sin cliente conocido", "19 nov 2017"):  # fmt: skip
         assert expected in words
     hit = page.get_by_test_id("stMetric").filter(has_text="Acierto en la compra siguiente")
     expect(hit).to_contain_text(re.compile(r"8,0\s%"))

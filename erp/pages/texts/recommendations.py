@@ -116,10 +116,10 @@ TEXTS: dict[str, dict[str, str]] = {
         " of the whole shop: search and filters do not change it.",
     },
     "reco_outcome_of": {
-        "es": "Ventas del {first} al {last} y lo comprado después de cada una (plazo en días:"
-        " {days}). Ventas sin cliente conocido: {anonymous}.",
-        "en": "Sales from {first} to {last}, and what was bought after each (within, in days:"
-        " {days}). Sales without a known customer: {anonymous}.",
+        "es": "Ventas del {first} al {last} y lo comprado hasta {days} d después de cada una;"
+        " {anonymous} sin cliente conocido.",
+        "en": "Sales from {first} to {last}, and what was bought up to {days} d after each;"
+        " {anonymous} without a known customer.",
     },
     "reco_outcome_none": {
         "es": "Nadie ha mirado todavía qué se compró después. Arranca"
