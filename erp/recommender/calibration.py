@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -57,26 +58,32 @@ def said(baskets, trial: Trial, answers: list[list[dict]]) -> Said:
 def calibration(what: Said, bins: int = 10) -> dict:
     """Error (mean gap of equally filled bins), Brier skill over the mean, and the bins.
 
+    by_chance is the error to be expected of what is said if it were exactly true and each
+    recommendation came true by itself: √(2/π) of a normal deviation. An error that is not above it
+    tells nothing against what was said.
+
     A constant is calibrated too, and has a skill of 0: error and skill belong together. Expected
     calibration error: Naeini et al., 2015; Brier skill score: Murphy, 1973.
     """
     if not len(what.chance):
-        return {"recommendations": 0, "error": 0.0, "skill": 0.0, "said": 0.0, "happened": 0.0,
-                "bins": []}  # fmt: skip
+        nothing = ("error", "by_chance", "skill", "said", "happened")
+        return {"recommendations": 0, **dict.fromkeys(nothing, 0.0), "bins": []}
     order = np.argsort(what.chance, kind="stable")
-    table, gaps = [], 0.0
+    table, gaps, chance = [], 0.0, 0.0
     for part in np.array_split(order, bins):
         if len(part):
             happened = intervals.share(int(what.happened[part].sum()), len(part))
             told = float(what.chance[part].mean())
             table.append({"said": told, "happened": happened, "count": len(part)})
             gaps += abs(told - happened.value) * len(part)
+            chance += float(np.sqrt((what.chance[part] * (1 - what.chance[part])).sum()))
     rate = float(what.happened.mean())
     constant = rate * (1 - rate)
     brier = float(np.square(what.chance - what.happened).mean())
     return {
         "recommendations": len(order),
         "error": gaps / len(order),
+        "by_chance": math.sqrt(2 / math.pi) * chance / len(order),
         "skill": 1 - brier / constant if constant > 0 else 0.0,
         "said": float(what.chance.mean()),
         "happened": rate,

@@ -67,7 +67,8 @@ def as_page(found: Comparison, made_at: str) -> str:
         " hidden, and looked for among ten recommendations. Intervals hold 95 %."
     )
     skill = (
-        "Error is the mean gap between the two; skill is how much better the Brier score is than"
+        "Error is the mean gap between the two; by chance is the error that so many recommendations"
+        " have where every word is true; skill is how much better the Brier score is than"
         " that of always saying the mean, which would have no error either."
     )
     names = f'<b class="ours">{OURS}</b>, <b class="known">with the customer known</b>'
@@ -178,9 +179,10 @@ def _calibration(found: Comparison) -> str:
     for question, figures in found.confidence.items():
         for part, these in {"all": figures, **figures["by"]}.items():
             cells = [percent(these[name]) for name in ("said", "happened")]
-            cells += [f"{these['error']:.4f}", f"{these['skill']:.4f}"]
+            cells += [f"{these[name]:.4f}" for name in ("error", "by_chance", "skill")]
             rows.append([question, part, f"{these['recommendations']:,}", *cells])
-    return _table(["asked", "of", "recommendations", "said", "happened", "error", "skill"], rows)
+    names = ("recommendations", "said", "happened", "error", "by chance", "skill")
+    return _table(["asked", "of", *names], rows)
 
 
 def _table(head: list[str], rows: list[list[str]], strong: Collection[str] = ()) -> str:

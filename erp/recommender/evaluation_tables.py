@@ -56,8 +56,10 @@ def _grouped(kind: str, groups: dict[str, dict[str, Estimate]]) -> Table:
 
 
 def _confidence(found: Comparison) -> Table:
-    names = ("said", "happened", "error", "skill")
-    table = Table("", "", *names, title="confidence_percentage")
+    names = ("said", "happened", "error", "by_chance", "skill")
+    table = Table(
+        "", "", *(name.replace("_", " ") for name in names), title="confidence_percentage"
+    )
     for question, figures in found.confidence.items():
         for part, these in {"all": figures, **figures["by"]}.items():
             table.add_row(question, part, *(f"{100 * these[name]:.2f} %" for name in names))

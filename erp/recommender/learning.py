@@ -4,11 +4,14 @@ The newest part of the sales is kept away from the similarities. Half of its sal
 of the candidates: one product of each basket is hidden, and the one that was hidden should come
 first. The other half teach the probabilities: of a product that is recommended to a known customer,
 that her next sale holds it; where the customer is unknown, that it is in the hidden half of a
-basket of which the other half was shown. The final similarities are then fitted on all sales.
+basket of which the other half was shown. Where they are few, each half teaches both, and what is
+recommended to one is ordered by what the other taught (cross-fitting); the order that is kept is
+then learned from all of them. The final similarities are fitted on all sales.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import product
@@ -38,9 +41,10 @@ from erp.recommender.similarity import basket_weights, fit_similarity
 
 CHUNK = 4000  # baskets at once
 CHOICES = 3000  # baskets that teach an order, at most
-TURNS = 4  # in which each basket hides another product, where baskets are few
+TURNS = 4  # in which each basket hides another product or half, where baskets are few
 TRIED = 30_000  # baskets that are looked at for it, at most
-OUTCOMES = 5000  # sales that teach a probability, at most
+OUTCOMES = 5000  # sales of a half that teach a probability, at most
+FEW = 2 * OUTCOMES  # newest sales up to which each half teaches both
 PURPOSES = ("which", "order", "hidden", "half", "next")  # of a draw
 SHOWN = 8  # recommendations per basket that teach the probabilities
 POPULAR_SALES = 2000  # that teach the probabilities of bestsellers, and all with few candidates
@@ -103,7 +107,12 @@ def slice_start(sales: int, fraction: float = 0.1, fewest: int = 1500) -> int:
 
 
 def learn(
-    baskets, settings, categories: list[str | None], start: int | None = None, parts=None
+    baskets,
+    settings,
+    categories: list[str | None],
+    start: int | None = None,
+    parts=None,
+    newest: int | None = None,
 ) -> Heads:
     """Heads from the newest part of the baskets; all None where there are too few.
 
@@ -111,26 +120,30 @@ def learn(
     ----------
     settings : ModelSettings
     categories : per item code
-    start, parts : where the newest part begins and what `fit_parts` made of the sales before it,
-        if that is known: then the baskets may lack sales that are not looked at
+    start, parts, newest : where the newest part begins, what `fit_parts` made of the sales before
+        it, and how many sales that part has, if that is known: then the baskets may lack sales
+        that are not looked at
     """
     if start is None:
         start = slice_start(len(baskets))
         if start < FEWEST_SALES:
             return Heads()
     lab = _Laboratory(baskets, start, settings, categories, parts)
-    newest = np.arange(start, len(baskets))
-    teaches_order = lab.draws(newest, "which") < 0.5
-    orders, probabilities = newest[teaches_order], newest[~teaches_order]
+    sales = np.arange(start, len(baskets))
+    few = (newest or len(sales)) <= FEW
+    of_one = lab.draws(sales, "which") < 0.5
+    one, other = sales[of_one], sales[~of_one]
+    teach = (sales, one, other) if few else (one,)
     # one BLAS thread from here on: a limit of each fit's own would end with the first that is done
     with threadpool_limits(1), ThreadPoolExecutor(settings.threads) as pool:
-        order, order_known = pool.map(lambda known: lab.learn_order(orders, known), (False, True))
-        heads = Heads(order, order_known)
-        half = pool.submit(lab.learn_half, probabilities, heads)
-        next_sale, next_popular = lab.learn_next(probabilities, heads)
+        orders = pool.map(lambda job: lab.learn_order(*job), product(teach, (False, True)))
+        taught = [Heads(order, next(orders)) for order in orders]
+        asked = [(other, taught[1]), (one, taught[2])] if few else [(other, taught[0])]
+        half = pool.submit(lab.learn_half, asked)
+        next_sale, next_popular = lab.learn_next(asked)
         half, half_popular = half.result()
     return replace(
-        heads,
+        taught[0],
         half=half,
         next_sale=next_sale or half,
         half_popular=half_popular,
@@ -163,6 +176,9 @@ def popular_features(shares, by_category, sizes, found, baskets) -> np.ndarray:
         ],
         axis=-1,
     )
+
+
+Asked = list[tuple[np.ndarray, Heads]]  # sales, and the order of what is recommended to them
 
 
 class _Laboratory:
@@ -227,36 +243,46 @@ class _Laboratory:
             guess=FEATURES.index("score"),
         )
 
-    def learn_half(self, sales, heads: Heads):
+    def learn_half(self, asked: Asked):
         """Probabilities for unknown customers: half of each basket shown."""
-        sales = self.drawn(sales[self.baskets.sizes[sales] >= 2], "half")
-        shown = _Outcomes(self, heads)
-        for first in range(0, min(len(sales), OUTCOMES), CHUNK):
-            chunk = np.sort(sales[first : min(first + CHUNK, OUTCOMES)])
-            indptr, items = take(self.baskets, chunk)
-            lines = line_keys(self.keys[chunk - self.start], indptr)
-            half = half_hidden(uniform(lines, self.settings.seed), indptr)
-            basket, answers = split(indptr, items, half)
-            shown.add(basket, no_history(len(chunk)), answers)
-        return shown.fit(self.settings.confidence_ridge)
+        several = self.baskets.sizes >= 2
+        fewest = min(int(several[sales].sum()) for sales, _ in asked)
+        turns = min(TURNS, max(OUTCOMES // max(fewest, 1), 1))
+        shown = _Outcomes(self)
+        for (sales, heads), turn in product(asked, range(turns)):
+            kernel = Kernel(self.reach, heads)
+            for chunk in self.chunks(sales[several[sales]], "half"):
+                indptr, items = take(self.baskets, chunk)
+                lines = line_keys(self.keys[chunk - self.start], indptr)
+                half = half_hidden(uniform(lines, TURNS * self.settings.seed + turn), indptr)
+                basket, answers = split(indptr, items, half)
+                shown.add(kernel, basket, no_history(len(chunk)), answers)
+        return shown.fit(self.settings.confidence_ridge, turns)
 
-    def learn_next(self, sales, heads: Heads):
+    def learn_next(self, asked: Asked):
         """Probabilities for known customers: what the next sale of each held."""
         following = next_sales(self.baskets)
-        sales = self.drawn(sales[following[sales] >= 0], "next")
-        shown = _Outcomes(self, heads)
-        for first in range(0, min(len(sales), OUTCOMES), CHUNK):
-            chunk = np.sort(sales[first : min(first + CHUNK, OUTCOMES)])
-            answers = take(self.baskets, following[chunk])
-            shown.add(take(self.baskets, chunk), self.histories(chunk), answers)
+        shown = _Outcomes(self)
+        for sales, heads in asked:
+            kernel = Kernel(self.reach, heads)
+            for chunk in self.chunks(sales[following[sales] >= 0], "next"):
+                answers = take(self.baskets, following[chunk])
+                basket, history = take(self.baskets, chunk), self.histories(chunk)
+                shown.add(kernel, basket, history, answers)
         return shown.fit(self.settings.confidence_ridge)
+
+    def chunks(self, sales: np.ndarray, purpose: str) -> Iterator[np.ndarray]:
+        """At most OUTCOMES of the sales, drawn by their ids, CHUNK at once and in their order."""
+        drawn = self.drawn(sales, purpose)[:OUTCOMES]
+        for first in range(0, len(drawn), CHUNK):
+            yield np.sort(drawn[first : first + CHUNK])
 
 
 class _Outcomes:
     """What would have been recommended, and whether it came true."""
 
-    def __init__(self, lab: _Laboratory, heads: Heads):
-        self.lab, self.kernel = lab, Kernel(lab.reach, heads)
+    def __init__(self, lab: _Laboratory):
+        self.lab = lab
         self.best = np.argsort(-lab.sold.shares, kind="stable")[:50].tolist()
         self.shelves: dict[int, list[int]] = {0: []}
         self.rows = 0
@@ -265,11 +291,11 @@ class _Outcomes:
         self.popular: list[np.ndarray] = []
         self.popular_true: list[np.ndarray] = []
 
-    def add(self, basket: Csr, history, answers: Csr) -> None:
+    def add(self, kernel: Kernel, basket: Csr, history, answers: Csr) -> None:
         """Show the baskets' recommendations; `answers` holds what would be right, as csr."""
         rows = len(basket[0]) - 1
         seen = np.zeros((rows, SHOWN, SEEN), np.float32)
-        answer = self.kernel.answer(
+        answer = kernel.answer(
             basket, history, np.zeros(rows, bool), self.lab.view, self.lab.settings, SHOWN, seen
         )
         real = answer.picked >= 0
@@ -310,15 +336,18 @@ class _Outcomes:
             self.shelves[category] = members[best].tolist()
         return self.shelves[category]
 
-    def fit(self, ridge: float):
-        """Weights for the model's recommendations and for bestsellers, None where too few."""
+    def fit(self, ridge: float, turns: int = 1):
+        """Weights for the model's recommendations and for bestsellers, None where too few.
+
+        turns : how often each basket was shown; again it is no more to learn from
+        """
         results = []
         for features, outcomes, squares in (
             (self.model, self.true, SQUARES),
             (self.popular, self.popular_true, POPULAR_SQUARES),
         ):
             happened = np.concatenate(outcomes) if outcomes else np.zeros(0, bool)
-            enough = happened.sum() >= FEWEST_OUTCOMES
+            enough = happened.sum() >= FEWEST_OUTCOMES * turns
             results.append(
                 logistic.fit_probability(np.concatenate(features), happened, ridge, squares)
                 if enough

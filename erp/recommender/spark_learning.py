@@ -39,11 +39,12 @@ def learn(sales: Sales, start: int, settings, categories: list[str | None], part
     if start < learning.FEWEST_SALES:
         return learning.Heads()
     first = sales.place(start)
-    needed, customers_of = _choose(_newest(sales, first), settings.seed)
+    newest = _newest(sales, first)
+    needed, customers_of = _choose(newest, settings.seed)
     table = _rows(sales.frame, needed, customers_of).sort_by("place")
     baskets = baskets_of(table, len(sales.item_ids), sales.item_ids)
     before = int(np.count_nonzero(table["place"].to_numpy() < first))
-    return learning.learn(baskets, settings, categories, before, parts)
+    return learning.learn(baskets, settings, categories, before, parts, len(newest.place))
 
 
 def _newest(sales: Sales, first: int) -> Newest:
@@ -88,12 +89,15 @@ def _choose(newest: Newest, seed: int) -> tuple[np.ndarray, np.ndarray]:
         order = np.argsort(learning.draws(newest.keys[some], purpose, seed), kind="stable")
         return some[order][:most]
 
-    orders = learning.draws(newest.keys, "which", seed) < 0.5
+    few = len(newest.place) <= learning.FEW
+    of_one = learning.draws(newest.keys, "which", seed) < 0.5
+    orders, outcomes = of_one | few, ~of_one | few
+    most = learning.FEW if few else learning.OUTCOMES
     several = newest.sizes >= 2
     unknown = drawn(orders & several, "order", learning.TRIED)
     known = drawn(orders & several & newest.known, "order", learning.TRIED)
-    half = drawn(~orders & several, "half", learning.OUTCOMES)
-    following = drawn(~orders & (newest.following >= 0), "next", learning.OUTCOMES)
+    half = drawn(outcomes & several, "half", most)
+    following = drawn(outcomes & (newest.following >= 0), "next", most)
     places = [newest.place[some] for some in (unknown, known, half, following)]
     with_past = np.union1d(newest.place[known], newest.place[following])
     return np.unique(np.concatenate((*places, newest.following[following]))), with_past

@@ -120,6 +120,16 @@ def test_too_sure_is_an_error():
     assert found["skill"] < 0
 
 
+def test_the_error_of_what_is_true_is_told_beside_the_error():
+    """Outcomes drawn with the very probabilities that were said have the error `by_chance`."""
+    random = np.random.default_rng(0)
+    chance = random.uniform(0.05, 0.4, 2000)
+    draws = [said(chance, random.random(2000) < chance) for _ in range(100)]
+    errors = [calibration.calibration(what)["error"] for what in draws]
+    by_chance = calibration.calibration(draws[0])["by_chance"]
+    assert np.mean(errors) == pytest.approx(by_chance, rel=0.1)
+
+
 def test_calibration_is_told_by_size_source_and_store():
     """Each part has the rows that belong to it."""
     many = calibration.FEWEST
