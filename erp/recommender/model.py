@@ -8,6 +8,7 @@ import operator
 import sys
 import threading
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, chain
 from pathlib import Path
 
@@ -18,10 +19,10 @@ from erp.recommender import answers, artefact, content, learning, training_data
 from erp.recommender.candidates import Candidates, item_facts
 from erp.recommender.catalogue import Catalogue
 from erp.recommender.history import History, HistoryRows
-from erp.recommender.kernel import Kernel
+from erp.recommender.kernel import Answer, Kernel
 from erp.recommender.observed import ObservedSale, ObservedSales
 from erp.recommender.popularity import Popularity
-from erp.recommender.sampling import keys_of
+from erp.recommender.sampling import Csr, distinct, keys_of
 from erp.recommender.settings import ModelSettings
 from erp.recommender.shelves import CatalogueView, Shelves
 from erp.recommender.similarity import Similarity
@@ -246,22 +247,29 @@ class Model:
         if histories is not None:
             histories = histories.checked(many, len(self.item_ids))
         self.view.refresh()
-        result = []
-        for first in range(0, len(baskets), CHUNK):
-            part = slice(first, first + CHUNK)
-            chunk = baskets[part]
-            result.extend(
-                self._answer(
-                    [_listed(basket) for basket in chunk],
-                    _texts(customers[part] if customers is not None else None, len(chunk)),
-                    n,
-                    _texts(stores[part] if stores is not None else None, len(chunk)),
-                    self._moments(times[part] if times is not None else None, len(chunk)),
-                    None if histories is None else histories[np.arange(first, first + len(chunk))],
-                    [False] * len(chunk) if bestsellers is None else bestsellers[part],
-                )
+        listed = [_listed(basket) for basket in baskets]
+
+        def of(values: Sequence | None, part: slice) -> list:
+            return _texts(None if values is None else values[part], len(listed[part]))
+
+        def score(part: slice) -> tuple[Answer, HistoryRows]:
+            chunk = listed[part]
+            moments = self._moments(None if times is None else times[part], len(chunk))
+            given = None if histories is None else histories[np.arange(many)[part]]
+            return self._score(chunk, of(customers, part), moments, given, n)
+
+        def compose(part: slice, scored: tuple[Answer, HistoryRows]) -> list[list[dict]]:
+            only_best = [False] * many if bestsellers is None else bestsellers
+            return self._compose(
+                listed[part], of(customers, part), n, of(stores, part), *scored, only_best[part]
             )
-        return result
+
+        parts = [slice(first, first + CHUNK) for first in range(0, many, CHUNK)]
+        if len(parts) == 1:
+            return compose(parts[0], score(parts[0]))
+        with ThreadPoolExecutor(1) as pool:  # compiled code runs beside the interpreter
+            answered = zip(parts, pool.map(score, parts), strict=True)
+            return [row for part, scored in answered for row in compose(part, scored)]
 
     def similar_items(self, product_id: str, n: int = 10) -> list[dict]:
         """The most similar products: product_id, product_name, category, similarity, support."""
@@ -298,6 +306,15 @@ class Model:
             found = {self._index.get(_text(key)) for key in product_ids}
             return sorted(code for code in found if code is not None)
 
+    def _coded(self, baskets: list[list]) -> Csr:
+        """The products of each basket that the model knows, each once, ascending."""
+        indptr = np.fromiter(accumulate(map(len, baskets), initial=0), np.int64, len(baskets) + 1)
+        known, lines = self._index.get, list(chain.from_iterable(baskets))
+        items = np.array([known(key, -1) for key in lines], np.int32)
+        for at in np.flatnonzero(items < 0).tolist():  # unknown, or not text yet
+            items[at] = known(_text(lines[at]), -1)
+        return distinct(indptr, items)
+
     def _moments(self, times, rows: int) -> np.ndarray:
         if times is None:
             return np.full(rows, self.newest)
@@ -305,15 +322,13 @@ class Model:
 
     def _score(self, baskets, customers, moments, history, n):
         """What the compiled code says of a batch, and the history it looked at."""
-        coded = [self._codes(basket) for basket in baskets]
-        indptr = np.fromiter(accumulate(map(len, coded), initial=0), np.int64, len(coded) + 1)
-        items = np.fromiter(chain.from_iterable(coded), np.int32, indptr[-1])
+        coded = self._coded(baskets)
         if history is None:
             with self._lock:
                 history = self.history.batch(customers, moments)
         view = self.view
         answer = self._kernel.answer(
-            (indptr, items),
+            coded,
             history,
             np.array([customer is not None for customer in customers], bool),
             (view.active, view.name_codes, view.category_codes),
@@ -322,10 +337,10 @@ class Model:
         )
         return answer, history
 
-    def _answer(
-        self, baskets, customers, n, stores, moments, history, bestsellers
+    def _compose(
+        self, baskets, customers, n, stores, answer, history, bestsellers
     ) -> list[list[dict]]:
-        answer, history = self._score(baskets, customers, moments, history, n)
+        """The rows of a scored batch, filled up where the basket led to too few."""
         view = self.view
         rows = answers.compose(self.item_ids, view.names, view.categories, answer, n)
         for place, row in enumerate(rows):

@@ -66,6 +66,21 @@ def take(baskets, sales: np.ndarray) -> Csr:
     return indptr, baskets.items[places]
 
 
+@numba.njit(nogil=True, cache=True)
+def distinct(indptr, items):
+    """The codes of each basket, each once, ascending; without those below 0."""
+    kept, ends = np.empty(len(items), np.int32), np.zeros(len(indptr), np.int64)
+    many = 0
+    for row in range(len(indptr) - 1):
+        first = many
+        for item in np.sort(items[indptr[row] : indptr[row + 1]]):
+            if item >= 0 and (many == first or kept[many - 1] != item):
+                kept[many] = item
+                many += 1
+        ends[row + 1] = many
+    return ends, kept[:many]
+
+
 def split(indptr, items, hidden: np.ndarray) -> tuple[Csr, Csr]:
     """Shown and hidden part of baskets."""
     return _lines_of(indptr, items, ~hidden), _lines_of(indptr, items, hidden)
