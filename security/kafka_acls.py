@@ -49,10 +49,11 @@ def rights(topic_prefix: str, group_prefix: str) -> list[Right]:
         Right(producer, ["Create"], "topic", [topic_prefix], "prefixed"),
         Right(producer, ["Write", "DescribeConfigs"], "topic", tables),
         Right(sink, ["Read"], "topic", [*tables, letters]),
-        Right(sink, ["Write"], "topic", [letters]),
+        Right(sink, ["Write", "DescribeConfigs"], "topic", [letters]),
         Right(sink, ["Read"], "group", [sink, shelf]),
         Right(recommender, ["Read"], "topic", [sales]),
         Right(recommender, ["Write"], "topic", [answers, letters]),
+        Right(recommender, ["DescribeConfigs"], "topic", [letters]),
         Right(recommender, ["Read"], "group", [recommender]),
         Right(page, ["Read"], "topic", [answers]),
     ]

@@ -26,7 +26,7 @@ from pymongo import MongoClient
 from streamlit.testing.v1 import AppTest
 
 from config import Settings
-from erp import contract, kafka, mongo
+from erp import contract, dead_letters, kafka, mongo
 from erp.pages.recommendation_feed import Feed
 from erp.process import Failure
 from local_stack.stack import Stack, free_ports
@@ -302,6 +302,15 @@ def test_a_user_may_not_write_where_another_one_does(settings, log_in, user, tab
     producer.produce(topic, b"{}", on_delivery=lambda error, _: refused.append(error))
     producer.flush(30)
     assert [KafkaError.TOPIC_AUTHORIZATION_FAILED] == [error.code() for error in refused]
+
+
+@pytest.mark.parametrize("user", ["sink", "recommender"])
+def test_a_value_of_more_than_a_megabyte_goes_to_the_dead_letters_whole(settings, log_in, user):
+    """Who writes dead letters may ask how large one may be, so that no value is left behind."""
+    topic = settings.topic_prefix + contract.DEAD_LETTER
+    login = log_in(user)
+    kafka.ensure_topics(settings.kafka, [topic], 1, 1)
+    assert dead_letters.outbox(as_user(login)).takes(topic, 1_500_000)
 
 
 def test_a_user_may_not_read_what_is_not_its_own(settings, log_in):
