@@ -299,6 +299,18 @@ def model_settings(settings: Settings) -> ModelSettings:
     )
 
 
+def left_out(baskets: training_data.Baskets) -> str:
+    """Why lines that are there teach nothing, in words; empty where there are none."""
+    counts = baskets.counts
+    if not counts["lines_read"]:
+        return ""
+    return (
+        f" that teach anything ({counts['lines_read']:,} lines, of them"
+        f" {counts['lines_returned']:,} returns, {counts['lines_without_sale']:,} without a sale,"
+        f" {counts['lines_invalid']:,} invalid)"
+    )
+
+
 def read(source: str, settings: Settings) -> tuple[training_data.Baskets, Catalogue]:
     """The baskets, and the products' catalogue; Failure where there are none."""
     never = settings.never_recommend
@@ -329,7 +341,7 @@ def read(source: str, settings: Settings) -> tuple[training_data.Baskets, Catalo
             f" not {source}"
         )
     if not len(baskets):
-        raise Failure(f"there are no sales with lines in {where}: {remedy}")
+        raise Failure(f"there are no sales with lines in {where}{left_out(baskets)}: {remedy}")
     return baskets, Catalogue.from_products(products, never)
 
 

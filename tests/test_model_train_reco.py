@@ -113,11 +113,19 @@ def test_what_is_missing_is_one_clear_line(run_script, flags, code, word):
     assert word in done.stderr.splitlines()[-1]
 
 
+def test_lines_that_teach_nothing_are_told_by_kind(run_script, tmp_path):
+    """A folder of returns alone is not an empty one."""
+    (tmp_path / "sales.csv").write_text("sale_id,sale_datetime\n1,2024-03-01T10:00:00Z\n")
+    lines = "sale_id,line_n,product_id,quantity\n1,1,a,-1\n1,2,b,-2\n9,1,a,1\n"
+    (tmp_path / "sales_items.csv").write_text(lines)
+    done = run_script(SCRIPT, "--source", f"csv:{tmp_path}")
+    assert 1 == done.returncode
+    assert "3 lines, of them 2 returns, 1 without a sale, 0 invalid" in done.stderr
+
+
 @pytest.mark.parametrize("engine", ["local", "spark"])
 def test_a_wrong_date_is_told_before_a_server_is_waited_for(run_script, engine):
     """The person who mistyped it need not wait for MongoDB to hear of it."""
-    if engine == "spark":
-        pytest.importorskip("pyspark")
     flags = ("--until", "yesterday-ish", "--engine", engine)
     done = run_script(SCRIPT, *flags, MONGO_URI="mongodb://127.0.0.1:9")
     assert 2 == done.returncode
