@@ -71,11 +71,13 @@ def database(settings: Settings) -> Iterator[Database]:
 
 
 @pytest.fixture
-def limited_files():
+def limited_files(monkeypatch):
     """No file grows over so many bytes, in scripts started within too: a full disk for any user."""
 
     @contextmanager
     def limited(size: int) -> Iterator[None]:
+        for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"):
+            monkeypatch.delenv(name, raising=False)  # which would have no room for its own file
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
         try:

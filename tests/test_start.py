@@ -29,8 +29,10 @@ CREATING = [(SINK, ()), (SERVICE, ()), (PROCESSOR, ("--watch", "1"))]  # indexes
         (PROCESSOR, ("--watch", "1"), "MongoDB"),
     ],
 )
-def test_sigterm_ends_a_stage_that_waits_for_a_server(run_script, script, flags, server):
+def test_sigterm_ends_a_stage_that_waits_for_a_server(run_script, settings, script, flags, server):
     """Nothing is in hand yet: it is gone at once, as one that was asked to."""
+    settings.csv_dir.mkdir(exist_ok=True)
+    (settings.csv_dir / "products.csv").write_text("product_id\n1\n")  # the producer asks first
     stage = run_script.start(script, *flags, **AWAY[server])
     until(lambda: f"waiting for {server}" in stage.stderr)
     stage.process.send_signal(signal.SIGTERM)
