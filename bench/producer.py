@@ -35,7 +35,8 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from _metrics import Metrics, metric, show  # noqa: E402  the project is run from its folder
+from _ended import cost_of  # noqa: E402  the project is run from its folder
+from _metrics import Metrics, metric, show  # noqa: E402
 from confluent_kafka import Producer  # noqa: E402
 from confluent_kafka.admin import AdminClient  # noqa: E402
 from rich.console import Console  # noqa: E402
@@ -169,19 +170,14 @@ def ours(stack: Stack, items: Path, prefix: str) -> Run:
         stdout=subprocess.PIPE,
         text=True,
     )
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    cost = cost_of(process)
     if process.returncode:
         sys.exit("the producer failed")
-    result = json.loads(output)
+    result = json.loads(process.stdout.read())
     table = result["tables"][SALES_ITEMS.name]
     if table["sent"] != table["read"]:
         sys.exit(f"the producer refused lines: {table['rejected']}")
-    cpu = usage.ru_utime + usage.ru_stime
-    return Run(
-        table["sent"] / result["seconds"], 1e6 * cpu / table["sent"], usage.ru_maxrss * 1024 / MB
-    )
+    return Run(table["sent"] / result["seconds"], 1e6 * cost.cpu / table["sent"], cost.memory)
 
 
 def apart(send: Any, stack: Stack, items: Path, prefix: str) -> Run:

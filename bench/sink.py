@@ -25,7 +25,6 @@ import argparse
 import gc
 import json
 import multiprocessing
-import os
 import statistics
 import subprocess
 import sys
@@ -39,6 +38,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
+from _ended import cost_of
 from _metrics import Metrics, metric, say, show
 from _services import ROOT, Scripts, services
 from confluent_kafka import Producer
@@ -362,14 +362,13 @@ def peak(place: Place, messages: list[Message], lines: int) -> float:
     done = threading.Event()
     sweeper = threading.Thread(target=sweep, args=(place, name, done))
     sweeper.start()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    cost = cost_of(process)
     done.set()
     sweeper.join()
     place.client.drop_database(name)
     if process.returncode:
         sys.exit(f"the sink failed:\n{process.log.read_text()[-2000:]}")
-    return usage.ru_maxrss * 1024 / MB
+    return cost.memory
 
 
 def renamed(message: Message, turn: int) -> Message:
