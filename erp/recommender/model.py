@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import accumulate, chain
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -135,13 +135,14 @@ class Model:
         known = [sale for sale in sales if sale[1] is not None]
         keys = keys_of(pa.array([str(sale[0]) for sale in known], pa.string()))
         trained = self._are_trained(keys).tolist()
+        ends, codes = self._coded([list(sale[2]) for sale in known])
         changed = 0
-        for key, seen, (_, customer, products, time) in zip(
-            keys.tolist(), trained, known, strict=True
+        for key, seen, (_, customer, _, time), (first, end) in zip(
+            keys.tolist(), trained, known, pairwise(ends.tolist()), strict=True
         ):
             moment = self.newest if time is None else _seconds(time)
-            codes = np.array(self._codes(products), np.int32)
-            changed += self._observe(key, seen, sys.intern(str(customer)), codes, moment)
+            bought = codes[first:end].copy()
+            changed += self._observe(key, seen, sys.intern(str(customer)), bought, moment)
         return changed
 
     def _observe(self, key: int, trained: bool, customer: str, codes, moment: float) -> bool:
@@ -296,15 +297,6 @@ class Model:
                 for place in np.argsort(-values, kind="stable")[:n]
             )
         ]
-
-    def _codes(self, product_ids: Iterable[str]) -> list[int]:
-        """The products that the model knows, each once, ascending."""
-        product_ids = list(product_ids)
-        try:
-            return sorted(set(map(self._index.__getitem__, product_ids)))
-        except KeyError:  # one is unknown, or not text yet
-            found = {self._index.get(_text(key)) for key in product_ids}
-            return sorted(code for code in found if code is not None)
 
     def _coded(self, baskets: list[list]) -> Csr:
         """The products of each basket that the model knows, each once, ascending."""
