@@ -16,6 +16,7 @@ AWAY = {
     "MongoDB": {"MONGO_URI": f"mongodb://{NOBODY}"},
 }
 CREATING = [(SINK, ()), (SERVICE, ()), (PROCESSOR, ("--watch", "1"))]  # indexes
+INDEXED = {SINK: "sales_items", SERVICE: "recommendations", PROCESSOR: "deletions"}
 
 
 @pytest.mark.parametrize(
@@ -68,9 +69,6 @@ def test_indexes_that_another_stage_creates_too_are_tried_again(
     stage = run_script.start(script, *flags, MONGO_URI=proxy.uri)
     until(lambda: "another stage may be at it" in stage.stderr)
     proxy.refusal = None
-    collection = database["recommendations" if script == SERVICE else "deletions"]
-    if script == SINK:
-        collection = database["sales_items"]
-    until(lambda: len(collection.index_information()) > 1)
+    until(lambda: len(database[INDEXED[script]].index_information()) > 1)
     assert 0 == stage.stop()
     assert "Traceback" not in stage.stderr
