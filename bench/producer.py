@@ -266,13 +266,12 @@ def java(stack: Stack, values: Path, lines: int, prefix: str) -> Run:
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
+    cost = cost_of(process)
     output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit(f"ProducerPerformance failed: {output[-500:]}")
     rate = float(output.strip().splitlines()[-1].split("records sent, ")[1].split(" ")[0])
-    return Run(rate, 1e6 * (usage.ru_utime + usage.ru_stime) / lines)
+    return Run(rate, 1e6 * cost.cpu / lines)
 
 
 def grown(stack: Stack, items: Path, folder: Path) -> tuple[float, float]:

@@ -16,7 +16,6 @@ Exit codes: 0 measured; 1 something failed.
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -65,13 +64,6 @@ class Shop(NamedTuple):
             "csv_dir": self.folder,
             "model_path": self.folder / "models" / "item_sim.pkl",
         }
-
-
-class Cost(NamedTuple):
-    """Of one stage at one size, the start left in: seconds, and CPU seconds of the process."""
-
-    seconds: float
-    cpu: float
 
 
 def main() -> int:
@@ -137,22 +129,22 @@ def some_sales(source: Path, folder: Path, count: int) -> Shop:
     return Shop(target, len(sales), len(lines), str(count))
 
 
-def measured(shops: list[Shop], only: list[str]) -> dict[str, list[Cost]]:
-    """The cost of each stage for each shop, the smallest first."""
-    costs: dict[str, list[Cost]] = {stage: [] for stage in only}
+def measured(shops: list[Shop], only: list[str]) -> dict[str, list[float]]:
+    """Seconds of each stage for each shop, the smallest first, the start left in."""
+    costs: dict[str, list[float]] = {stage: [] for stage in only}
     with services(mongo_heap="3g") as (_, _, scripts):
         for stage in only:  # once for nothing: the first start of a program reads it from disk
             run_stage(scripts, stage, shops[0])
         for shop in [shops[0]._replace(name="start"), *shops[1:]]:
             for stage in only:
                 costs[stage].append(run_stage(scripts, stage, shop))
-                told = f"{stage} {shop.lines:,} lines: {costs[stage][-1].seconds:.1f} s"
+                told = f"{stage} {shop.lines:,} lines: {costs[stage][-1]:.1f} s"
                 print(told, file=sys.stderr, flush=True)
     return costs
 
 
-def run_stage(scripts: Scripts, stage: str, shop: Shop) -> Cost:
-    """Run the script of a stage to its end."""
+def run_stage(scripts: Scripts, stage: str, shop: Shop) -> float:
+    """Run the script of a stage to its end; seconds."""
     tables = "sales,sales_items"
     messages = shop.sales + shop.lines
     own = ("--checkpoint", shop.folder / f"{shop.name}.json")
@@ -167,23 +159,21 @@ def run_stage(scripts: Scripts, stage: str, shop: Shop) -> Cost:
     }  # fmt: skip
     began = time.perf_counter()
     process = scripts.start(*command[stage], **shop.settings())
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    if process.wait():
         sys.exit(f"{stage} failed:\n{process.log.read_text()[-3000:]}")
-    return Cost(time.perf_counter() - began, usage.ru_utime + usage.ru_stime)
+    return time.perf_counter() - began
 
 
-def growth(shops: list[Shop], costs: list[Cost]) -> tuple[float, float]:
+def growth(shops: list[Shop], costs: list[float]) -> tuple[float, float]:
     """Microseconds a line at the largest size, and the slope of the logarithms."""
-    start = costs[0].seconds
-    seconds = np.maximum([cost.seconds - start for cost in costs[1:]], 0.01)
+    start = costs[0]
+    seconds = np.maximum([cost - start for cost in costs[1:]], 0.01)
     lines = np.array([shop.lines - shops[0].lines for shop in shops[1:]])
     slope = np.polyfit(np.log(lines), np.log(seconds), 1)[0]
     return 1e6 * seconds[-1] / lines[-1], float(slope)
 
 
-def summary(shops: list[Shop], costs: dict[str, list[Cost]]) -> dict[str, dict[str, Any]]:
+def summary(shops: list[Shop], costs: dict[str, list[float]]) -> dict[str, dict[str, Any]]:
     """The metrics with their goals."""
     results = {}
     per_sale = (shops[-1].lines - shops[0].lines) / (shops[-1].sales - shops[0].sales)
@@ -224,15 +214,15 @@ def metric(value: float, goal: float | None, unit: str) -> dict[str, Any]:
     return found if goal is None else found | {"at_most": True}
 
 
-def show(shops: list[Shop], costs: dict[str, list[Cost]]) -> None:
+def show(shops: list[Shop], costs: dict[str, list[float]]) -> None:
     """Seconds of each stage at each size."""
     table = Table("stage", title="seconds, the start taken off")
     table.add_column("start", justify="right")
     for shop in shops[1:]:
         table.add_column(f"{shop.sales:,} sales\n{shop.lines:,} lines", justify="right")
     for stage, each in costs.items():
-        later = (f"{cost.seconds - each[0].seconds:.2f}" for cost in each[1:])
-        table.add_row(stage, f"{each[0].seconds:.2f}", *later)
+        later = (f"{cost - each[0]:.2f}" for cost in each[1:])
+        table.add_row(stage, f"{each[0]:.2f}", *later)
     console().print(table)
 
 

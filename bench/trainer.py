@@ -20,7 +20,6 @@ Exit codes: 0 measured; 1 something failed; 2 usage.
 
 import argparse
 import gc
-import os
 import statistics
 import subprocess
 import sys
@@ -37,6 +36,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import scipy.sparse as sp
+from _ended import cost_of
 from _metrics import Metrics, metric, say, show
 from _services import ROOT  # puts the project on the path
 from implicit.nearest_neighbours import CosineRecommender
@@ -175,12 +175,11 @@ def trained(folder: Path, output: Path) -> tuple[float, float]:
         cwd=ROOT,
         text=True,
     )
-    told = process.stderr.read() if process.stderr else ""
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    cost = cost_of(process)
     if process.returncode:
+        told = process.stderr.read() if process.stderr else ""
         sys.exit(f"the trainer failed:\n{told[-3000:]}")
-    return time.perf_counter() - began, usage.ru_maxrss / 1024
+    return time.perf_counter() - began, cost.memory
 
 
 def read(folder: Path) -> None:
