@@ -34,6 +34,7 @@ class Bench:
     settings: Settings
     scripts: Scripts
     database: Database[dict[str, Any]]
+    watcher: Consumer  # asks how many messages there are, at hardly any cost to who is measured
 
     def topic(self, name: str) -> str:
         return self.settings.topic_prefix + name
@@ -48,7 +49,7 @@ class Bench:
         starts = first or [0] * len(marks)
         waiting = {p: high for p, (_, high) in enumerate(marks) if high > starts[p]}
         found = []
-        with self._reader() as reader:
+        with reading(self.settings) as reader:
             reader.assign([TopicPartition(self.topic(name), p, starts[p]) for p in waiting])
             while waiting:
                 for message in reader.consume(10_000, 1):
@@ -63,21 +64,22 @@ class Bench:
         return [high for _, high in self._watermarks(name)]
 
     def _watermarks(self, name: str) -> list[tuple[int, int]]:
-        with self._reader() as reader:
-            topic = self.topic(name)
-            count = len(reader.list_topics(topic, timeout=60).topics[topic].partitions)
-            return [
-                reader.get_watermark_offsets(TopicPartition(topic, p), timeout=60)
-                for p in range(count)
-            ]
+        topic = self.topic(name)
+        count = len(self.watcher.list_topics(topic, timeout=60).topics[topic].partitions)
+        return [
+            self.watcher.get_watermark_offsets(TopicPartition(topic, p), timeout=60)
+            for p in range(count)
+        ]
 
-    @contextmanager
-    def _reader(self) -> Iterator[Consumer]:
-        reader = Consumer({**self.settings.kafka, "group.id": "bench-reader"})
-        try:
-            yield reader
-        finally:
-            reader.close()
+
+@contextmanager
+def reading(settings: Settings) -> Iterator[Consumer]:
+    """A consumer that is no member of a group."""
+    reader = Consumer({**settings.kafka, "group.id": "bench-reader"})
+    try:
+        yield reader
+    finally:
+        reader.close()
 
 
 @contextmanager
@@ -88,10 +90,10 @@ def bench(csv_dir: Path, model: Path, backend: Literal["memory", "file"]) -> Ite
         kafka.wait_for_kafka(settings.kafka)
         topics = [settings.topic_prefix + name for name in contract.TOPICS]
         kafka.ensure_topics(settings.kafka, topics, 3, 1)
-        with MongoClient(stack.mongo_uri, tz_aware=True) as client:
+        with MongoClient(stack.mongo_uri, tz_aware=True) as client, reading(settings) as watcher:
             database = client[settings.mongo_database]
             _store_products(database, csv_dir)
-            yield Bench(stack, settings, scripts, database)
+            yield Bench(stack, settings, scripts, database, watcher)
 
 
 @dataclass

@@ -45,7 +45,6 @@ from _reco import (
 )
 from _service_chaos import chaos
 from _services import ROOT
-from pymongo import ReplaceOne
 
 from erp import contract, kafka, recommender
 from erp.recommender.catalogue import Catalogue
@@ -158,6 +157,7 @@ def backlog(b: Bench, sales: Sales, rounds: int) -> Metrics:
 
 def serve(b: Bench, count: int, group: str, processes: int = 1) -> Pace:
     """Answer the whole topic with so many processes, counted from the first batch on."""
+    b.database[contract.RECOMMENDATIONS].delete_many({})  # nobody answered them before
     starts = b.ends(contract.RECOMMENDATIONS)
     before, wanted = sum(starts), sum(starts) + count
     running = [
@@ -190,11 +190,12 @@ def ready_answers(b: Bench) -> dict[str, tuple[dict, bytes]]:
 
 def bare(b: Bench, count: int, ready: dict[str, tuple[dict, bytes]], group: str) -> Pace:
     """The same reads, writes and messages without the service."""
+    answers = b.database[contract.RECOMMENDATIONS]
+    answers.delete_many({})
     consumer = kafka.consumer(b.settings.kafka, group)
     consumer.subscribe([b.topic(contract.SALES.name)])
     outbox = kafka.Outbox(b.settings.kafka)
     items = b.database[contract.SALES_ITEMS.name]
-    answers = b.database[contract.RECOMMENDATIONS]
     done, first = 0, 0.0
     while done < count:
         messages = consumer.consume(BATCH, 0.1)
@@ -208,10 +209,7 @@ def bare(b: Bench, count: int, ready: dict[str, tuple[dict, bytes]], group: str)
         chosen = [ready[header["sale_id"]] for header in headers]
         if not lines:
             continue
-        answers.bulk_write(
-            [ReplaceOne({"_id": each["_id"]}, each, upsert=True) for each, _ in chosen],
-            ordered=False,
-        )
+        answers.insert_many([each for each, _ in chosen], ordered=False)
         outbox.send(
             b.topic(contract.RECOMMENDATIONS),
             [{"key": each["_id"].encode(), "value": value} for each, value in chosen],

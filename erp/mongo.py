@@ -5,7 +5,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pymongo import ASCENDING, DESCENDING, IndexModel, MongoClient
 from pymongo.collection import Collection
@@ -152,6 +152,20 @@ def is_outage(error: Exception) -> bool:
     return isinstance(error, PyMongoError) and (
         getattr(error, "code", None) in _PASSING_CODES or bool(error.timeout)
     )
+
+
+def write_errors(write: Callable[[], object]) -> list[Document]:
+    """What the server refused of an unordered bulk write: dicts of index, code and errmsg.
+
+    Raises the driver's error when the database is away or refuses for now (`is_outage`).
+    """
+    try:
+        write()
+    except BulkWriteError as error:
+        if is_outage(error):
+            raise
+        return cast(list[Document], error.details["writeErrors"])
+    return []
 
 
 def outlast(

@@ -16,7 +16,7 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError, OperationFailure
 
 from erp.contract import DELETIONS, SALES_ITEMS, Table
-from erp.mongo import Document, is_outage
+from erp.mongo import Document, is_outage, write_errors
 
 DUPLICATE_KEY = 11000
 COMMAND_NOT_FOUND = 59
@@ -198,13 +198,10 @@ def _document(write: Write) -> Document:
 def _insert(collection: Collection[Document], writes: list[Write], outcome: Outcome) -> list[Write]:
     """Insert what is new; returns the writes whose document stands already."""
     problems: list[Document] = []
+    documents = [_document(write) for write in writes]
     try:
-        if writes:
-            collection.insert_many([_document(write) for write in writes], ordered=False)
-    except BulkWriteError as error:
-        if is_outage(error):
-            raise
-        problems = error.details["writeErrors"]
+        if documents:
+            problems = write_errors(lambda: collection.insert_many(documents, ordered=False))
     except UNENCODABLE:
         problems = _insert_one_by_one(collection, writes)
     outcome.stored += len(writes) - len(problems)
