@@ -1,6 +1,9 @@
-"""Giving memory that is no longer used back to the system, so that peaks do not add up."""
+"""Memory beyond what the interpreter does by itself: given back early, not searched in vain."""
 
 import ctypes
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pyarrow as pa
 
@@ -15,3 +18,18 @@ def give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError, TypeError):
         return
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Let the collector of cycles rest while many objects are made that form none.
+
+    It would look through all of them again and again, which can take as long as making them.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

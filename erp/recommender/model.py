@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import operator
+import os
 import sys
 import threading
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from erp.memory import uncollected
 from erp.recommender import answers, artefact, content, learning, training_data
 from erp.recommender.candidates import Candidates, item_facts
 from erp.recommender.catalogue import Catalogue
@@ -28,6 +30,7 @@ from erp.recommender.shelves import CatalogueView, Shelves
 from erp.recommender.similarity import Similarity
 
 CHUNK = 1000  # baskets scored at once
+SCORERS = min(4, os.cpu_count() or 1)  # threads: compiled code runs beside the interpreter
 SALES_REMEMBERED = 100_000  # newest observed sales, to tell those that come twice
 
 
@@ -268,7 +271,7 @@ class Model:
         parts = [slice(first, first + CHUNK) for first in range(0, many, CHUNK)]
         if len(parts) == 1:
             return compose(parts[0], score(parts[0]))
-        with ThreadPoolExecutor(1) as pool:  # compiled code runs beside the interpreter
+        with ThreadPoolExecutor(SCORERS) as pool, uncollected():
             answered = zip(parts, pool.map(score, parts), strict=True)
             return [row for part, scored in answered for row in compose(part, scored)]
 
