@@ -11,8 +11,8 @@ TOOLS := .venv/tools/bin
 OLDEST_PYTHON := 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: audit bench browser coverage demo down format help hooks lint lock reset status test \
-  test-fast topics up venv
+.PHONY: audit bench browser compiled coverage demo down format help hooks lint lock reset status \
+  test test-fast topics up venv
 
 help: ## tell what there is
 	@echo "usage: make TARGET [VARIABLE=value]"
@@ -78,11 +78,17 @@ browser: .venv/.developing ## install the Chromium that the tests of the pages d
 	       apt-get update -qq && apt-get install -y -qq chromium; \
 	     else $(PY) -m playwright install chromium; fi
 
-test: lint browser ## check the code and run every test (Java 17 and Maven must be there)
+test: browser ## check the code and run every test (Java 17 and Maven must be there)
+	@$(MAKE) --no-print-directory -j 2 lint compiled
 	$(PY) -m pytest -n 3 --dist worksteal
 
+# The first use compiles the recommender's inner loops, for half a minute; who starts at the same
+# time would compile them too.
+compiled: .venv/.developing
+	@$(PY) examples/recommend_from_data_frames.py >/dev/null
+
 test-fast: .venv/.developing ## run the tests that need no Kafka and no MongoDB, within a minute
-	$(PY) -m pytest -n 2 --dist loadfile -m "not stack"
+	$(PY) -m pytest -n 3 --dist worksteal -m "not stack"
 
 coverage: .venv/.developing browser ## run every test and show which lines of erp/ none reaches
 	$(PY) -m pytest -n 3 --dist worksteal --cov --cov-report=term:skip-covered --cov-report=html
