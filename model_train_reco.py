@@ -141,10 +141,11 @@ def main() -> int | None:
     if asked.rollback:
         roll_back(output, console)
         return None
+    until = moment_of(asked.until, settings.business_timezone)
     if asked.engine == "spark":
-        model = trained_by_spark(asked, settings)
+        model = trained_by_spark(asked, settings, until)
     else:
-        model = trained_here(asked, settings, output, console)
+        model = trained_here(asked, settings, until, output, console)
     if model is not None:
         save(model, output, settings.versions_kept)
         summarise(model, output, console)
@@ -153,8 +154,8 @@ def main() -> int | None:
     return None
 
 
-def trained_by_spark(asked: argparse.Namespace, settings: Settings) -> Model:
-    """Read and train on the executors of a Spark session."""
+def trained_by_spark(asked: argparse.Namespace, settings: Settings, until: float | None) -> Model:
+    """Read the sales before `until` and train, on the executors of a Spark session."""
     if asked.evaluate or asked.only_if_better or asked.tune:
         raise UsageError("--evaluate, --only-if-better and --tune need --engine local")
     try:
@@ -166,8 +167,6 @@ def trained_by_spark(asked: argparse.Namespace, settings: Settings) -> Model:
         raise Failure(
             "--engine spark needs pyspark: pip install -r requirements-spark.txt"
         ) from None
-    zone = settings.business_timezone
-    until = moment_of(asked.until, zone) if asked.until else None
     kind, _, path = asked.source.partition(":")
     if kind in ("csv", "parquet") and path:
         opened = partial(sources.from_files, folder=path, kind=kind)
@@ -183,17 +182,22 @@ def trained_by_spark(asked: argparse.Namespace, settings: Settings) -> Model:
     if wrong:
         raise UsageError(f"--conf is NAME=VALUE, not {wrong[0]}")
     options = dict(text.split("=", 1) for text in asked.conf)
-    return training.train(
-        opened, kind, asked.master, options, model_settings(settings), zone, until
-    )
+    chosen, zone = model_settings(settings), settings.business_timezone
+    return training.train(opened, kind, asked.master, options, chosen, zone, until)
 
 
 def trained_here(
-    asked: argparse.Namespace, settings: Settings, output: Path, console: Console
+    asked: argparse.Namespace,
+    settings: Settings,
+    until: float | None,
+    output: Path,
+    console: Console,
 ) -> Model | None:
-    """Read and train in this process; None where no model was asked for, or a better one stays."""
+    """Read the sales before `until` and train, in this process.
+
+    None where no model was asked for, or a better one stays.
+    """
     started = time.perf_counter()
-    until = moment_of(asked.until, settings.business_timezone) if asked.until else None
     baskets, catalogue = read(asked.source, settings)
     if until is not None:
         baskets = baskets.until(until)
@@ -345,8 +349,10 @@ def read(source: str, settings: Settings) -> tuple[training_data.Baskets, Catalo
     return baskets, Catalogue.from_products(products, never)
 
 
-def moment_of(text: str, timezone: str) -> float:
-    """Seconds since 1970 UTC; UsageError where it is no time."""
+def moment_of(text: str | None, timezone: str) -> float | None:
+    """Seconds since 1970 UTC of --until, None where it was not given; UsageError for no time."""
+    if not text:
+        return None
     try:
         return training_data.moment(text, timezone)
     except ValueError:

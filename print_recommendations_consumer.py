@@ -152,7 +152,7 @@ URL_READERS = {
     "q": lambda values: values[0] if values else "",
     "stores": side_bar.named,
     "view": lambda values: values[0] if values and values[0] in VIEWS else "cards",
-    "every": lambda values: next((n for n in side_bar.INTERVALS if [str(n)] == values), EVERY),
+    "every": partial(side_bar.interval, EVERY),
 }
 
 

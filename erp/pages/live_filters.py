@@ -26,11 +26,6 @@ def _whole(default: int, least: int, most: int, values: list[str]) -> int:
     return min(max(int(value), least), most) if value.isascii() and value.isdigit() else default
 
 
-def _interval(values: list[str]) -> int:
-    value = _whole(EVERY, 1, side_bar.INTERVALS[-1], values)
-    return value if value in side_bar.INTERVALS else EVERY
-
-
 def _number(values: list[str]) -> float | None:
     try:
         return float(_first(values) or "")
@@ -54,7 +49,7 @@ URL_READERS = {
     "payments": side_bar.named,
     "least": _number,
     "most": _number,
-    "every": _interval,
+    "every": partial(side_bar.interval, EVERY),
     "sale": _first,
 }
 

@@ -16,6 +16,11 @@ def named(values: list[str]) -> Chosen:
     return [value or None for value in values]
 
 
+def interval(default: int, values: list[str]) -> int:
+    """The seconds between two refreshes that a parameter of the URL stands for."""
+    return next((each for each in INTERVALS if [str(each)] == values), default)
+
+
 def choose_stores(
     t: page.Text, offered: Collection[str | None], on_change: Callable[[], None] | None = None
 ) -> Chosen:
