@@ -43,10 +43,11 @@ from erp.flags import positive, share
 from erp.process import Failure, UsageError, argument_parser, run, start_logging
 from erp.recommender import (
     artefact,
+    columns,
     evaluation_report,
     evaluation_tables,
     replacement,
-    training_data,
+    training_csv,
     training_mongo,
     training_parquet,
     tuning,
@@ -54,10 +55,11 @@ from erp.recommender import (
 from erp.recommender.catalogue import Catalogue
 from erp.recommender.comparison import compare, first_asked
 from erp.recommender.model import Model, ModelSettings
+from erp.recommender.training_data import Baskets
 
 log = logging.getLogger("erp.trainer")
 
-CSV, PARQUET = "csv:", "parquet:"
+FILES = {"csv": training_csv, "parquet": training_parquet}
 
 
 def flags() -> argparse.Namespace:
@@ -227,7 +229,7 @@ def trained_here(
     return model
 
 
-def unseen_from(asked: argparse.Namespace, baskets: training_data.Baskets) -> int:
+def unseen_from(asked: argparse.Namespace, baskets: Baskets) -> int:
     """The place of the first sale that tells later how good the settings are."""
     if asked.evaluate:
         return first_asked(baskets)
@@ -235,7 +237,7 @@ def unseen_from(asked: argparse.Namespace, baskets: training_data.Baskets) -> in
 
 
 def tune(
-    baskets: training_data.Baskets,
+    baskets: Baskets,
     catalogue: Catalogue,
     chosen: ModelSettings,
     seconds: float,
@@ -250,9 +252,7 @@ def tune(
     return found
 
 
-def evaluate(
-    baskets: training_data.Baskets, chosen: ModelSettings, folder: Path, console: Console
-) -> None:
+def evaluate(baskets: Baskets, chosen: ModelSettings, folder: Path, console: Console) -> None:
     """Tell how good a model with these settings is on sales it has not seen."""
     found = compare(baskets, chosen)
     if found is None:
@@ -267,7 +267,7 @@ def evaluate(
 
 
 def decide(
-    baskets: training_data.Baskets,
+    baskets: Baskets,
     catalogue: Catalogue,
     chosen: ModelSettings,
     output: Path,
@@ -303,7 +303,7 @@ def model_settings(settings: Settings) -> ModelSettings:
     )
 
 
-def left_out(baskets: training_data.Baskets) -> str:
+def left_out(baskets: Baskets) -> str:
     """Why lines that are there teach nothing, in words; empty where there are none."""
     counts = baskets.counts
     if not counts["lines_read"]:
@@ -315,21 +315,18 @@ def left_out(baskets: training_data.Baskets) -> str:
     )
 
 
-def read(source: str, settings: Settings) -> tuple[training_data.Baskets, Catalogue]:
+def read(source: str, settings: Settings) -> tuple[Baskets, Catalogue]:
     """The baskets, and the products' catalogue; Failure where there are none."""
     never = settings.never_recommend
-    if source.startswith((CSV, PARQUET)):
-        folder = Path(source.partition(":")[2])
+    kind, _, path = source.partition(":")
+    if (files := FILES.get(kind)) and path:
+        folder = Path(path)
         if not folder.is_dir():
             raise Failure(f"{folder} is no folder: csv_out/prepare.py fills one")
         try:
-            if source.startswith(CSV):
-                baskets = training_data.from_csv(folder, settings.business_timezone)
-                products = training_data.products_from_csv(folder)
-            else:
-                baskets = training_parquet.read_baskets(folder, settings.business_timezone)
-                products = training_parquet.read_products(folder)
-        except training_data.TrainingDataError as error:
+            baskets = files.read_baskets(folder, settings.business_timezone)
+            products = files.read_products(folder)
+        except columns.TrainingDataError as error:
             raise Failure(str(error)) from error
         where, remedy = folder, "csv_out/prepare.py fills it"
     elif source == "mongo":
@@ -354,7 +351,7 @@ def moment_of(text: str | None, timezone: str) -> float | None:
     if not text:
         return None
     try:
-        return training_data.moment(text, timezone)
+        return columns.moment(text, timezone)
     except ValueError:
         raise UsageError(f"--until is a date or a time such as 2017-12-01, not {text}") from None
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from erp.recommender import fit_baskets, training_data
+from erp.recommender import fit_baskets, training_csv
 from erp.recommender.sampling import take
 from erp.recommender.settings import ModelSettings
 from erp.recommender.training_data import Baskets
@@ -72,7 +72,7 @@ def peak() -> float:
 def main() -> None:
     """Make the baskets, train, tell."""
     folder, lines = Path(sys.argv[1]), int(sys.argv[2])
-    baskets = resampled(training_data.from_csv(folder), lines)
+    baskets = resampled(training_csv.read_baskets(folder), lines)
     made = peak()
     began, cpu = time.perf_counter(), time.process_time()
     model = fit_baskets(baskets, None, ModelSettings())

@@ -28,7 +28,7 @@ from rich.console import Console  # noqa: E402  the project is run from its fold
 from rich.table import Table  # noqa: E402
 
 from config import Settings  # noqa: E402
-from erp.recommender import training_data, tuning  # noqa: E402
+from erp.recommender import training_csv, tuning  # noqa: E402
 from erp.recommender.comparison import Comparison, compare, first_asked  # noqa: E402
 from erp.recommender.evaluation_tables import tables  # noqa: E402
 from erp.recommender.settings import ModelSettings  # noqa: E402
@@ -70,7 +70,7 @@ def measure(folder: Path, tune: bool) -> Comparison:
     defaults = Settings(_env_file=None)
     named = {field.name for field in fields(ModelSettings)} & set(Settings.model_fields)
     settings = ModelSettings(**{name: getattr(defaults, name) for name in named})
-    baskets = training_data.from_csv(folder, "UTC")
+    baskets = training_csv.read_baskets(folder, "UTC")
     if tune:
         tuned = tuning.tune(baskets.between(0, first_asked(baskets)), None, settings)
         print(f"{folder.name}: {tuning.in_words(tuned)}", file=sys.stderr)

@@ -41,7 +41,7 @@ from _metrics import Metrics, metric, say, show
 from _services import ROOT  # puts the project on the path
 from implicit.nearest_neighbours import CosineRecommender
 
-from erp.recommender import Model, ModelSettings, fit_baskets, training_data
+from erp.recommender import Model, ModelSettings, fit_baskets, training_csv
 from erp.recommender.peers import matrix
 from erp.recommender.similarity import fit_similarity
 from erp.recommender.training_data import Baskets
@@ -71,7 +71,7 @@ def main() -> int:
         if "command" in flags.only:
             say("the command")
             metrics |= command(folder, Path(name), flags.rounds)
-        baskets = training_data.from_csv(folder)
+        baskets = training_csv.read_baskets(folder)
         say("compiling, and once for nothing")
         model = fit_baskets(baskets)
         if "fit" in flags.only:

@@ -13,6 +13,7 @@ import pytest
 from erp import contract, kafka, mongo
 from erp.kafka import Outbox
 from erp.recommender import (
+    columns,
     content,
     fit_baskets,
     spark,
@@ -20,7 +21,7 @@ from erp.recommender import (
     spark_sales,
     spark_session,
     spark_sources,
-    training_data,
+    training_csv,
     training_parquet,
 )
 from erp.recommender.catalogue import Catalogue
@@ -131,8 +132,8 @@ def test_the_model_is_the_local_engines(session, folder, monkeypatch):
     sales = spark_sales.read(source, "UTC")
     catalogue = Catalogue.from_products(source.products)
     found = content.content_of(spark.fit(sales, catalogue, settings))
-    baskets = training_data.from_csv(folder)
-    catalogue = Catalogue.from_products(training_data.products_from_csv(folder))
+    baskets = training_csv.read_baskets(folder)
+    catalogue = Catalogue.from_products(training_csv.read_products(folder))
     expected = content.content_of(fit_baskets(baskets, catalogue, settings))
     assert 1 == expected["facts"]["counts"]["rows_ragged"]
     assert None is not expected["heads"]["order_known"]
@@ -213,7 +214,7 @@ def expected_baskets(baskets):
 @pytest.mark.stack
 def test_parquet_and_a_last_moment(session, folder):
     """Parquet gives what it gives the local engine, up to the moment that was asked for."""
-    until = training_data.moment("2025-01-10")
+    until = columns.moment("2025-01-10")
     sales = spark_sales.read(from_files(session, folder, "parquet"), "UTC", until)
     expected = training_parquet.read_baskets(folder).until(until)
     assert 0 < len(expected) < SALES

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from erp.memory import uncollected
-from erp.recommender import answers, artefact, content, learning, training_data
+from erp.recommender import answers, artefact, columns, content, learning
 from erp.recommender.candidates import Candidates, item_facts
 from erp.recommender.catalogue import Catalogue
 from erp.recommender.history import History, HistoryRows
@@ -393,7 +393,7 @@ def _listed(basket) -> list:
 
 def _seconds(time) -> float:
     if isinstance(time, str):
-        return training_data.moment(time)
+        return columns.moment(time)
     if isinstance(time, dt.datetime):
         return (time if time.tzinfo else time.replace(tzinfo=dt.UTC)).timestamp()
     seconds = float(time)
@@ -403,10 +403,10 @@ def _seconds(time) -> float:
 
 
 def _text(key) -> str:
-    return key if type(key) is str else (training_data.id_text(key) or "")
+    return key if type(key) is str else (columns.id_text(key) or "")
 
 
 def _texts(values, rows: int) -> list[str | None]:
     if values is None:
         return [None] * rows
-    return [value if type(value) is str else training_data.id_text(value) for value in values]
+    return [value if type(value) is str else columns.id_text(value) for value in values]

@@ -1,7 +1,7 @@
 """Sales with their products in the order of time and id, as Spark holds them.
 
-The rules are those of `training_data`, whose functions read each batch of rows. A sale's `place`
-grows with the order, with gaps: the number of its partition and of the row in it.
+The rules are those of `training_data` and `columns`, whose functions read each batch of rows. A
+sale's `place` grows with the order, with gaps: the number of its partition and of the row in it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812  as everybody calls it
 
+from erp.recommender.columns import encode, numbers, seconds
 from erp.recommender.spark_sources import Source
-from erp.recommender.training_data import encode, judged, numbers, seconds
+from erp.recommender.training_data import judged
 
 ROW_BITS = 33  # of a place; Spark's monotonically_increasing_id
 LINE = (

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F  # noqa: N812  as everybody calls it
 from pyspark.sql.types import StringType, StructField, StructType
 
 from erp import contract
-from erp.recommender.training_data import TrainingDataError
+from erp.recommender.columns import TrainingDataError
 
 RAGGED = "_ragged"  # the text of a row with too few or too many fields
 LINES = ("sale_id", "product_id", "quantity")

@@ -13,10 +13,10 @@ from pyspark.sql import SparkSession
 from erp.process import Failure
 from erp.recommender import spark, spark_sales, spark_session
 from erp.recommender.catalogue import Catalogue
+from erp.recommender.columns import TrainingDataError
 from erp.recommender.model import Model
 from erp.recommender.settings import ModelSettings
 from erp.recommender.spark_sources import Source
-from erp.recommender.training_data import TrainingDataError
 
 log = logging.getLogger("erp.spark")
 

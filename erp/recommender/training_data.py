@@ -1,30 +1,22 @@
 """The baskets a model learns from: sales and lines as arrays of small integers, in time order.
 
-`from_frames` takes data frames (pandas, polars, pyarrow, or a dict of lists), `from_csv` a folder
-with the files of the contract. Ids become text whatever they look like; what cannot be used
-(returns, lines without a sale, times that are none) is left out and counted.
+`from_frames` takes data frames (pandas, polars, pyarrow, or a dict of lists); training_csv,
+training_parquet and training_mongo read them. What cannot be used (returns, lines without a sale,
+times that are none) is left out and counted.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
 
 from erp.recommender import checks
+from erp.recommender.columns import NONE, TrainingDataError, encode, numbers, seconds
 
-NONE = -1  # the code of a customer, store or time that is absent
 DAY = 86400.0  # seconds
-
-
-class TrainingDataError(Exception):
-    """The input cannot be read: the message says which file or column and what to do."""
 
 
 @dataclass(frozen=True)
@@ -168,71 +160,6 @@ def from_frames(sales_items, sales, timezone: str = "UTC") -> Baskets:
     return _assemble(lines, headers, timezone)
 
 
-def from_csv(folder: str | Path, timezone: str = "UTC") -> Baskets:
-    """Baskets of `sales.csv` and `sales_items.csv` in a folder, read in blocks.
-
-    Ragged rows are skipped and counted as `rows_ragged`.
-
-    Raises
-    ------
-    TrainingDataError
-        A file is missing or empty, or lacks a required column.
-    """
-    lines, ragged_lines = read_csv(
-        Path(folder) / "sales_items.csv", ("sale_id", "product_id"), ("quantity",)
-    )
-    headers, ragged_sales = read_csv(
-        Path(folder) / "sales.csv", ("sale_id", "sale_datetime"), ("customer_id", "store_id")
-    )
-    baskets = _assemble(lines, headers, timezone)
-    baskets.counts["rows_ragged"] = ragged_lines + ragged_sales
-    return baskets
-
-
-def read_csv(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ()):
-    """The named columns of a CSV as dictionary-encoded text, and how many rows were ragged.
-
-    Raises
-    ------
-    TrainingDataError
-        The file is missing or empty, or lacks a required column.
-    """
-    ragged = 0
-
-    def skip(_row) -> str:
-        nonlocal ragged
-        ragged += 1
-        return "skip"
-
-    if not path.is_file():
-        raise TrainingDataError(f"{path} does not exist; csv_out/prepare.py writes one")
-    text = pa.dictionary(pa.int32(), pa.string())
-    parse = pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=skip)
-    try:
-        with pacsv.open_csv(path, parse_options=parse) as probe:
-            present = probe.schema.names
-        missing = [column for column in required if column not in present]
-        if missing:
-            raise TrainingDataError(f"{path} has no column {', '.join(missing)}")
-        columns = [column for column in (*required, *optional) if column in present]
-        ragged = 0
-        with pacsv.open_csv(
-            path,
-            read_options=pacsv.ReadOptions(block_size=1 << 22, use_threads=False),
-            parse_options=parse,
-            convert_options=pacsv.ConvertOptions(
-                include_columns=columns,
-                column_types=dict.fromkeys(columns, text),
-                strings_can_be_null=True,
-                null_values=[""],
-            ),
-        ) as reader:
-            table = pa.Table.from_batches(list(reader), schema=reader.schema)
-    except pa.ArrowInvalid as error:
-        raise TrainingDataError(f"{path} is not a readable CSV: {error}") from error
-    return table.unify_dictionaries(), ragged
-
-
 def as_table(frame) -> pa.Table:
     """A pyarrow table of any data frame (pandas, polars, pyarrow, dict of lists, list of dicts)."""
     if isinstance(frame, pa.Table):
@@ -240,113 +167,6 @@ def as_table(frame) -> pa.Table:
     if isinstance(frame, list):
         return pa.Table.from_pylist(frame)
     return pa.table(frame)
-
-
-def encode(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
-    """Codes (int32, -1 for null and empty) and the distinct texts, a text column, by code."""
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
-    if not pa.types.is_dictionary(array.type):
-        array = array.dictionary_encode()
-    codes = array.indices.fill_null(NONE).to_numpy(zero_copy_only=False).astype(np.int32)
-    texts = _texts(array.dictionary).dictionary_encode()  # two values may have the same text
-    known = pc.drop_null(pc.if_else(pc.equal(texts.dictionary, ""), None, texts.dictionary))
-    to_known = pc.index_in(texts.dictionary, value_set=known).fill_null(NONE)
-    translated = pc.take(to_known, texts.indices).fill_null(NONE).to_numpy(zero_copy_only=False)
-    return np.append(translated, NONE).astype(np.int32)[codes], known
-
-
-def _texts(values: pa.Array) -> pa.Array:
-    """Ids as a text column."""
-    if pa.types.is_string(values.type):
-        return values
-    kind = values.type
-    if pa.types.is_integer(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return values.cast(pa.string())
-    return pa.array([id_text(value) for value in values.to_pylist()], pa.string())
-
-
-def id_text(value) -> str | None:
-    """An id as text: 17850.0, which a column of numbers with gaps turns into, is '17850'."""
-    if value is None or value != value or value == "":
-        return None
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return value if isinstance(value, str) else str(value)
-
-
-def seconds(column: pa.ChunkedArray, timezone: str = "UTC") -> np.ndarray:
-    """Times as float64 seconds since 1970 UTC, NaN where there is none.
-
-    Takes timestamps, dates and ISO 8601 text; without an offset they are in `timezone`.
-    """
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
-        kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        column = _parse_times(column.cast(pa.string()), timezone)
-    elif pa.types.is_date(kind) or pa.types.is_timestamp(kind):
-        if not pa.types.is_timestamp(kind) or kind.tz is None:
-            column = _localise(column.cast(pa.timestamp("us"), safe=False), timezone)
-        column = column.cast(pa.timestamp("us", "UTC"), safe=False)
-    elif pa.types.is_null(kind):
-        return np.full(len(column), np.nan)
-    else:
-        raise TrainingDataError(f"sale_datetime holds {kind}; give times or ISO 8601 text")
-    micros = column.cast(pa.int64()).to_numpy().astype(np.float64)  # null becomes NaN
-    return micros / 1e6
-
-
-def moment(text: str, timezone: str = "UTC") -> float:
-    """Seconds since 1970 UTC of one ISO 8601 date or time.
-
-    Raises
-    ------
-    ValueError
-        The text is no ISO 8601 time.
-    """
-    parsed = dt.datetime.fromisoformat(text.strip())
-    if parsed.tzinfo is None:
-        parsed = parsed.replace(tzinfo=ZoneInfo(timezone))
-    return parsed.timestamp()
-
-
-def _localise(column, timezone: str):
-    try:
-        return pc.assume_timezone(column, timezone, ambiguous="earliest", nonexistent="earliest")
-    except pa.ArrowInvalid as error:
-        raise TrainingDataError(f"unknown time zone {timezone}") from error
-
-
-def _parse_times(column, timezone: str):
-    try:
-        return _localise(column.cast(pa.timestamp("us")), timezone)
-    except pa.ArrowInvalid:
-        pass  # offsets, or a value that is no time: one by one
-    values = []
-    for text in column.to_pylist():
-        try:
-            values.append(None if text is None else int(moment(text, timezone) * 1e6))
-        except (ValueError, OverflowError):
-            values.append(None)
-    return pa.chunked_array([pa.array(values, pa.timestamp("us", "UTC"))])
-
-
-def numbers(column: pa.ChunkedArray) -> np.ndarray:
-    """Float64, NaN where absent, infinite where it is no number."""
-    codes, texts = encode(column)
-    parsed = np.array([_number(text) for text in texts.to_pylist()] + [np.nan])
-    return parsed[codes]
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        return np.inf
-    return value if np.isfinite(value) else np.inf
 
 
 def _assemble(lines: pa.Table, headers: pa.Table, timezone: str) -> Baskets:
@@ -436,11 +256,3 @@ def _column(table: pa.Table, name: str) -> tuple[np.ndarray, pa.Array]:
     rank = np.full(len(texts) + 1, NONE, np.int32)  # the last one: of code -1
     rank[order] = np.arange(len(order), dtype=np.int32)
     return rank[codes], texts.take(pa.array(order))
-
-
-def products_from_csv(folder: str | Path) -> list[dict]:
-    """The products of `products.csv` as dicts; none where there is no such file."""
-    path = Path(folder) / "products.csv"
-    if not path.is_file():
-        return []
-    return read_csv(path, ("product_id",), ("name", "category", "active"))[0].to_pylist()

@@ -9,7 +9,8 @@ import pyarrow.dataset as ds
 
 from erp import contract
 from erp.recommender import training_data
-from erp.recommender.training_data import Baskets, TrainingDataError
+from erp.recommender.columns import TrainingDataError
+from erp.recommender.training_data import Baskets
 
 
 def read_baskets(folder: Path, timezone: str = "UTC") -> Baskets:
