@@ -42,8 +42,8 @@ from _services import ROOT  # puts the project on the path
 from implicit.nearest_neighbours import CosineRecommender
 
 from erp.recommender import Model, ModelSettings, fit_baskets, training_csv
+from erp.recommender.learning import similarities
 from erp.recommender.peers import matrix
-from erp.recommender.similarity import fit_similarity
 from erp.recommender.training_data import Baskets
 
 PARTS = ("fit", "command", "growth", "answers")
@@ -132,19 +132,6 @@ def peer_fit(sales: sp.csr_matrix, settings: ModelSettings) -> None:
     peer = CosineRecommender(K=settings.top_sim_per_item, num_threads=settings.threads)
     with warnings.catch_warnings(action="ignore"):  # of the form of its own matrix
         peer.fit(sales, show_progress=False)
-
-
-def similarities(baskets: Baskets, settings: ModelSettings) -> None:
-    fit_similarity(
-        baskets,
-        item_exponent=settings.item_exponent,
-        size_exponent=settings.size_exponent,
-        shrink=settings.shrink,
-        half_life_months=settings.recency_halflife_months,
-        min_support=settings.min_support,
-        top=settings.top_sim_per_item,
-        threads=settings.threads,
-    )
 
 
 def command(folder: Path, scratch: Path, rounds: int) -> Metrics:

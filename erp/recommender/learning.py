@@ -37,7 +37,7 @@ from erp.recommender.sampling import (
     take,
     uniform,
 )
-from erp.recommender.similarity import basket_weights, fit_similarity
+from erp.recommender.similarity import Similarity, basket_weights, fit_similarity
 
 CHUNK = 4000  # baskets at once
 CHOICES = 3000  # baskets that teach an order, at most
@@ -75,9 +75,9 @@ class Heads:
     next_popular: logistic.Weights | None = None
 
 
-def fit_parts(baskets, settings, categories, store_top: int = 100):
-    """Similarity, popularity and item facts of some baskets."""
-    similarity = fit_similarity(
+def similarities(baskets, settings) -> Similarity:
+    """The similarities of some baskets under the ModelSettings, nothing learned on top of them."""
+    return fit_similarity(
         baskets,
         item_exponent=settings.item_exponent,
         size_exponent=settings.size_exponent,
@@ -87,6 +87,11 @@ def fit_parts(baskets, settings, categories, store_top: int = 100):
         top=settings.top_sim_per_item,
         threads=settings.threads,
     )
+
+
+def fit_parts(baskets, settings, categories, store_top: int = 100):
+    """Similarity, popularity and item facts of some baskets."""
+    similarity = similarities(baskets, settings)
     similarity = regression.fitted(similarity, item_weights(baskets, settings), settings)
     sold = popularity.fit_popularity(baskets, settings.popularity_halflife_days, store_top)
     facts = item_facts(sold.shares, similarity.sales, categories)
