@@ -170,7 +170,7 @@ def trained_by_spark(asked: argparse.Namespace, settings: Settings, until: float
             "--engine spark needs pyspark: pip install -r requirements-spark.txt"
         ) from None
     kind, _, path = asked.source.partition(":")
-    if kind in ("csv", "parquet") and path:
+    if kind in FILES and path:
         opened = partial(sources.from_files, folder=path, kind=kind)
     elif asked.source == "kafka":
         opened = partial(sources.from_kafka, kafka=settings.kafka, prefix=settings.topic_prefix)

@@ -35,7 +35,7 @@ _PASSING_CODES = {
     6, 7, 13, 50, 89, 91, 133, 134, 189, 202, 211, 262, 317, 358, 8000, 9001, 10058, 10107, 11600,
     11602, 13435, 13436, 14031,
 }  # fmt: skip
-COMMAND_NOT_FOUND = 59
+COMMAND_NOT_FOUND, DUPLICATE_KEY = 59, 11000  # codes of the server's errors
 _CREDENTIAL_CODES = {18, 13, 8000}  # AuthenticationFailed, Unauthorized, AtlasError
 
 # What the queries of the stages need beside _id: collection -> indexes. Which query needs which is

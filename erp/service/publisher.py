@@ -19,10 +19,10 @@ from pymongo.errors import PyMongoError
 from erp import mongo
 from erp.kafka import Outbox
 from erp.metrics import Health
+from erp.mongo import DUPLICATE_KEY
 from erp.process import Failure, Stop
 from erp.service.baskets import Basket
 from erp.service.service_metrics import OUTAGES
-from erp.sink.store import DUPLICATE_KEY
 
 log = logging.getLogger("erp.publisher")
 

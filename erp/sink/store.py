@@ -16,10 +16,8 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError, OperationFailure
 
 from erp.contract import DELETIONS, SALES_ITEMS, Table
-from erp.mongo import Document, is_outage, write_errors
+from erp.mongo import COMMAND_NOT_FOUND, DUPLICATE_KEY, Document, is_outage, write_errors
 
-DUPLICATE_KEY = 11000
-COMMAND_NOT_FOUND = 59
 IDS_PER_QUERY = 200  # a longer `$in` costs more than in proportion
 UNENCODABLE = (BSONError, OverflowError)  # found by the driver, before it sends the batch
 
