@@ -8,7 +8,7 @@ START = datetime(2025, 1, 1, tzinfo=UTC)
 
 
 def baskets_of(baskets, customers=None, stores=None, start=START, every=timedelta(hours=1)):
-    """Sales of product ids, an hour apart; products are coded in the order of their names."""
+    """Sales of product ids, an hour apart; the commonest products have the first codes."""
     ids = [f"{n:05d}" for n in range(len(baskets))]
     lines = [(n, product) for n, basket in enumerate(baskets) for product in basket]
     return training_data.from_frames(

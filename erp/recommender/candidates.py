@@ -32,7 +32,7 @@ FEATURES = (
 )
 BASKET_FEATURES = 7  # the first ones need no customer
 WIDTH = len(FEATURES)
-OWN = np.float32(-1)  # for a sum of similarities: it is in the basket
+OWN = np.float32(-np.inf)  # for a sum of similarities: it is in the basket
 
 
 @dataclass(frozen=True)
@@ -129,22 +129,17 @@ class Candidates:
         history : HistoryRows; active : bool (items)
         """
         rows = len(baskets[0]) - 1
-        found = Found(*room(rows, many))
+        found = Found(
+            np.full((rows, many), -1, np.int32),
+            np.zeros((rows, many), np.float32),
+            np.zeros((rows, many), np.bool_),
+            np.zeros((rows, many, WIDTH), np.float32),
+        )
         _find_all(
             *baskets, history.indptr, history.items, history.frequencies, history.baskets,
             self.pairs, self.facts, active, self.scratch(), many, tuple(found),
         )  # fmt: skip
         return found
-
-
-def room(rows: int, many: int) -> tuple[np.ndarray, ...]:
-    """Codes, scores, own and values of no candidates yet."""
-    return (
-        np.full((rows, many), -1, np.int32),
-        np.zeros((rows, many), np.float32),
-        np.zeros((rows, many), np.bool_),
-        np.zeros((rows, many, WIDTH), np.float32),
-    )
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -173,25 +168,28 @@ def find(row, basket, history, pairs, facts, active, scratch, many, out):
     for item in basket:
         sums[item, 0] = OWN
         by_category[0, category[item]] += 1
-    count = _from_basket(basket, pairs, active, sums, touched)
+    count = _from_basket(basket, pairs, sums, touched)
     for at in range(first, last):
         other = h_items[at]
         by_category[1, category[other]] += h_frequencies[at, 1]
         new = sums[other, 0] == 0 and habit[other] < 0
         habit[other] = at
-        if new and active[other] and h_frequencies[at, 1] > 0:
+        if new and h_frequencies[at, 1] > 0:
             touched[count] = other
             count += 1
     by_category[:, 0] = 0
-    scores = np.empty(count, np.float32)
+    codes, scores, offered = np.empty(count, np.int32), np.empty(count, np.float32), 0
     root = np.float32(np.sqrt(max(len(basket), 1)))
     for place in range(count):
-        scores[place] = sums[touched[place], 1] / root
-        if last > first and habit[touched[place]] >= 0:
-            scores[place] += h_frequencies[habit[touched[place]], 1]
-    best = _best_places(scores, touched, count, many)
+        item = touched[place]
+        codes[offered] = item
+        scores[offered] = sums[item, 1] / root
+        if last > first and habit[item] >= 0:
+            scores[offered] += h_frequencies[habit[item], 1]
+        offered += active[item]
+    best = _best_places(scores, codes, offered, many)
     for place in range(len(best)):
-        item = touched[best[place]]
+        item = codes[best[place]]
         out[0][place] = item
         out[1][place] = scores[best[place]]
         out[2][place] = habit[item] >= 0
@@ -208,19 +206,19 @@ def find(row, basket, history, pairs, facts, active, scratch, many, out):
 
 
 @numba.njit(nogil=True, cache=True)
-def _from_basket(basket, pairs, active, sums, touched):
-    """Sum up similarities and strengths for what is not in the basket; returns how many that is."""
+def _from_basket(basket, pairs, sums, touched):
+    """Sum up similarities and strengths for what is not in the basket; returns how many that is.
+
+    There is no branch: the processor could not foresee it.
+    """
     indptr, indices, similarities, strengths, _ = pairs
     count = 0
     for item in basket:
         for at in range(indptr[item], indptr[item + 1]):
-            other, before = indices[at], sums[indices[at], 0]
-            if before == 0 and similarities[at] > 0 and active[other]:
-                touched[count] = other
-                count += 1
-            elif not before > 0:
-                continue
-            sums[other, 0] = before + similarities[at]
+            other, similarity = indices[at], similarities[at]
+            touched[count] = other
+            count += (sums[other, 0] == 0) & (similarity > 0)
+            sums[other, 0] += similarity
             sums[other, 1] += strengths[at]
     return count
 

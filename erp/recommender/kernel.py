@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from erp.recommender import candidates
 from erp.recommender.candidates import WIDTH, Candidates, find
 from erp.recommender.sampling import Csr
 
@@ -99,8 +98,8 @@ class Kernel:
         _answer(
             *baskets, history.indptr, history.items, history.frequencies, history.baskets,
             customers, self.reach.pairs, self.reach.facts, view, self.order, self.chance,
-            self.reach.scratch(), candidates.room(1, settings.candidates),
-            settings.max_per_category, settings.personal_weight, out, seen,
+            self.reach.scratch(), settings.candidates, settings.max_per_category,
+            settings.personal_weight, out, seen,
         )  # fmt: skip
         return out
 
@@ -146,13 +145,17 @@ def _find(indices, low, high, wanted):
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _answer(
     indptr, items, h_indptr, h_items, h_frequencies, h_baskets, customers, pairs, facts, view,
-    order, chance, scratch, room, cap, personal_weight, out, seen_out,
+    order, chance, scratch, many, cap, personal_weight, out, seen_out,
 ):  # fmt: skip
     active = view[0]
     history = (h_indptr, h_items, h_frequencies, h_baskets)
-    best = (room[0][0], room[1][0], room[2][0], room[3][0])
-    many, n = len(best[0]), out.picked.shape[1]
-    filled = 0
+    best = (
+        np.empty(many, np.int32),
+        np.empty(many, np.float32),
+        np.empty(many, np.bool_),
+        np.empty((many, WIDTH), np.float32),
+    )
+    filled, n = 0, out.picked.shape[1]
     for row in range(len(out.many)):
         basket = items[indptr[row] : indptr[row + 1]]
         found = find(row, basket, history, pairs, facts, active, scratch, many, best)

@@ -64,7 +64,7 @@ class Sales:
     """Every sale that a model learns from.
 
     frame : place, sale_id, time (seconds), customer_id, store_id, items (array of item codes)
-    item_ids, store_ids : what codes stand for, sorted
+    item_ids, store_ids : what codes stand for; products by the lines they sold, stores sorted
     partitions : int64 (partitions), sales in each, in the order of places
     counts : lines and sales read and left out, by reason
     """
@@ -98,7 +98,7 @@ def read(source: Source, timezone: str, until: float | None = None) -> Sales:
     usable = F.col("sale_id").isNotNull() & ~F.isnan("time")
     counts = _counted(lines, headers, usable)
     lines, headers = lines.filter("not ragged"), headers.filter("not ragged")
-    item_ids = _distinct(lines, "product_id")
+    item_ids = _by_lines_sold(lines)
     grouped = _grouped(lines, headers.filter(usable), item_ids).persist()
     with_sale = grouped.agg(F.sum("valid")).first()[0] or 0
     counts["lines_without_sale"] -= with_sale
@@ -111,7 +111,7 @@ def read(source: Source, timezone: str, until: float | None = None) -> Sales:
     )  # fmt: skip
     lasting = ordered.sparkSession.sparkContext.getCheckpointDir()
     ordered = ordered.checkpoint() if lasting else ordered.localCheckpoint()
-    store_ids = _distinct(headers, "store_id")
+    store_ids = _stores(headers)
     for done in (lines, headers, grouped):
         done.unpersist()
     partition = F.shiftright("place", ROW_BITS).alias("partition")
@@ -142,10 +142,18 @@ def _counted(lines: DataFrame, headers: DataFrame, usable) -> dict[str, int]:
     return counts | {"rows_ragged": ragged}
 
 
-def _distinct(frame: DataFrame, column: str) -> list[str]:
-    """The texts of a column, sorted."""
-    found = frame.select(column).filter(F.col(column).isNotNull()).distinct().toArrow()
-    return sorted(found[column].to_pylist())
+def _by_lines_sold(lines: DataFrame) -> list[str]:
+    """The products, those of the most lines first; of equal ones by id."""
+    sold = F.count_if(F.col("bought") & F.col("sale_id").isNotNull())
+    found = lines.filter(F.col("product_id").isNotNull()).groupBy("product_id").agg(sold).toArrow()
+    counts = zip(*(column.to_pylist() for column in found.columns), strict=True)
+    return [product for product, _ in sorted(counts, key=lambda each: (-each[1], each[0]))]
+
+
+def _stores(headers: DataFrame) -> list[str]:
+    """The stores, sorted."""
+    found = headers.select("store_id").filter(F.col("store_id").isNotNull()).distinct().toArrow()
+    return sorted(found["store_id"].to_pylist())
 
 
 def _grouped(lines: DataFrame, headers: DataFrame, item_ids: list[str]) -> DataFrame:

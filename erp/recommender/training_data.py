@@ -28,7 +28,8 @@ class Baskets:
     Attributes
     ----------
     item_ids, customer_ids, store_ids : list of str
-        What the codes stand for.
+        What the codes stand for; of products, those of the most lines first, so that what is
+        looked up most lies close together in memory.
     sale_ids : pyarrow text array (sales)
     indptr : int64 (sales + 1), items : int32 (lines)
         Sale s holds the products `items[indptr[s]:indptr[s + 1]]`, each once.
@@ -196,6 +197,8 @@ def _assemble(lines: pa.Table, headers: pa.Table, timezone: str) -> Baskets:
     )
     valid = (line_codes >= 0) & (item_codes >= 0)
     bought, returned, invalid = judged(valid, quantity)
+    sold = np.bincount(item_codes[bought & valid], minlength=len(item_ids))
+    item_codes, item_ids = _recoded(item_codes, item_ids, np.argsort(-sold, kind="stable"))
     use = bought & valid & (line_sale >= 0)
     counts = {
         "lines_read": len(line_codes),
@@ -252,7 +255,11 @@ def _column(table: pa.Table, name: str) -> tuple[np.ndarray, pa.Array]:
     if name not in table.column_names:
         return np.full(len(table), NONE, np.int32), pa.array([], pa.string())
     codes, texts = encode(table[name])
-    order = pc.array_sort_indices(texts).to_numpy().astype(np.int64)
+    return _recoded(codes, texts, pc.array_sort_indices(texts).to_numpy().astype(np.int64))
+
+
+def _recoded(codes: np.ndarray, texts: pa.Array, order: np.ndarray) -> tuple[np.ndarray, pa.Array]:
+    """The same codes and texts, with the texts in another order."""
     rank = np.full(len(texts) + 1, NONE, np.int32)  # the last one: of code -1
     rank[order] = np.arange(len(order), dtype=np.int32)
     return rank[codes], texts.take(pa.array(order))

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import random
+from collections import Counter
 
 import numpy as np
 import polars as pl
@@ -61,10 +62,11 @@ def test_another_sale_gives_another_hash(shop):
 
 
 def test_baskets_are_in_the_order_of_time_and_id(shop):
-    """Sorted ids, sorted products within a sale, equal times by id."""
+    """Products by the lines they sold, sorted ones within a sale, equal times by id."""
     lines, sales = shop
     baskets = training_data.from_frames(lines.reverse(), sales.reverse())
-    assert sorted(baskets.item_ids) == baskets.item_ids
+    sold = Counter(lines["product_id"].to_list())
+    assert sorted(sold, key=lambda product: (-sold[product], product)) == baskets.item_ids
     keys = list(zip(baskets.times.tolist(), baskets.sale_ids.to_pylist(), strict=True))
     assert sorted(keys) == keys
     for first, last in zip(baskets.indptr[:-1], baskets.indptr[1:], strict=True):

@@ -35,6 +35,16 @@ def weights_of(baskets, settings=SETTINGS) -> np.ndarray:
     return found
 
 
+def by_name(baskets) -> dict[tuple[str, str], float]:
+    """The regression's weight of each product for each."""
+    weights = weights_of(baskets)
+    return {
+        (one, other): weights[row, column]
+        for row, one in enumerate(baskets.item_ids)
+        for column, other in enumerate(baskets.item_ids)
+    }
+
+
 def test_weights_are_those_of_a_general_solver():
     """Least squares with weights of at least 0 and a ridge, item by item, of random baskets."""
     random = np.random.default_rng(7)
@@ -59,11 +69,14 @@ def test_weights_are_those_of_a_general_solver():
 def test_products_that_tell_the_same_share_it():
     """Bread goes with butter and its knife always; together they say no more than one of them."""
     butter, knife, bread, jam, filler = range(5)
-    both = weights_of(baskets_of(([[butter, knife, bread]] + [[jam, filler]] * 3) * 100))
-    alone = weights_of(baskets_of(([[butter, bread]] + [[jam, filler]] * 3) * 100))
-    assert 0.9 < alone[0, 1] < 1
-    assert pytest.approx(alone[0, 1], abs=0.05) == both[butter, bread] + both[knife, bread]
-    assert min(both[butter, bread], both[knife, bread]) > alone[0, 1] / 3
+    others = [[jam, filler]] * 3
+    both = by_name(baskets_of(([[butter, knife, bread], *others]) * 100))
+    alone = by_name(baskets_of(([[butter, bread], *others]) * 100))
+    whole = alone["p000", "p002"]
+    parts = both["p000", "p002"], both["p001", "p002"]
+    assert 0.9 < whole < 1
+    assert pytest.approx(whole, abs=0.05) == sum(parts)
+    assert min(parts) > whole / 3
 
 
 def test_an_item_is_told_by_so_many_neighbours_at_most():
