@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pyarrow as pa
@@ -52,13 +53,11 @@ def _read(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ())
     text = pa.dictionary(pa.int32(), pa.string())
     parse = pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=skip)
     try:
-        with pacsv.open_csv(path, parse_options=parse) as probe:
-            present = probe.schema.names
+        present = _head(path)
         missing = [column for column in required if column not in present]
         if missing:
             raise TrainingDataError(f"{path} has no column {', '.join(missing)}")
         columns = [column for column in (*required, *optional) if column in present]
-        ragged = 0
         with pacsv.open_csv(
             path,
             read_options=pacsv.ReadOptions(block_size=1 << 22, use_threads=False),
@@ -71,9 +70,15 @@ def _read(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ())
             ),
         ) as reader:
             table = pa.Table.from_batches(list(reader), schema=reader.schema)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, csv.Error) as error:
         raise TrainingDataError(f"{path} is not a readable CSV: {error}") from error
     return table.unify_dictionaries(), ragged
+
+
+def _head(path: Path) -> list[str]:
+    """The names of a CSV's columns: its first line that is not blank."""
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        return next(filter(None, csv.reader(file)), [])
 
 
 def read_products(folder: str | Path) -> list[dict]:
