@@ -90,18 +90,19 @@ class Flow:
             self.done.append(fault)
             say(f"{fault.second:6.1f} s  {stored:>9,} lines stored  {name}")
 
-    def stored(self) -> int:
-        """Lines in MongoDB now."""
-        return self.database[SALES_ITEMS.name].estimated_document_count()
+    def stored(self, table: Table = SALES_ITEMS) -> int:
+        """Documents of a table in MongoDB now."""
+        return self.database[table.name].estimated_document_count()
 
-    def finish(self, expected: int) -> None:
-        """Wait until everything is sent, and then until so many lines are stored; end the sink.
+    def finish(self, sales: int, lines: int) -> None:
+        """Wait until everything is sent, and then until so many are stored; end the sink.
 
         Raises RuntimeError when a process ended otherwise than it should.
         """
         if (code := self.producer.wait(PATIENCE)) != 0:
             raise RuntimeError(f"the producer ended with {code}")
-        wait_until(lambda: self.stored() >= expected, "the last line to be stored")
+        wait_until(lambda: self.stored(SALES) >= sales, "the last sale to be stored")
+        wait_until(lambda: self.stored() >= lines, "the last line to be stored")
         self.end_sink()
 
     def start_producer(self) -> subprocess.Popen[bytes]:

@@ -58,7 +58,7 @@ def main() -> int:
                 FREEZE_SECONDS,
             )
             flow.break_things(flags.faults, say)
-            flow.finish(lines)
+            flow.finish(sales, lines)
             found = compare(database, folder)
     metrics = measured(flow.done, found)
     report(flow.done, metrics, flags.json)

@@ -30,7 +30,7 @@ def test_every_confirmed_line_is_stored_once_whatever_breaks(stack, database, ru
 
     flow = Flow(stack, database, start, flags, seed=3, freeze_seconds=2)
     flow.break_things(len(flow.kinds))
-    flow.finish(SALES * LINES)
+    flow.finish(SALES, SALES * LINES)
     assert set(flow.kinds) == {fault.what for fault in flow.done}
     assert {
         "sales": Difference(SALES, missing=0, unknown=0, differing=0),
