@@ -18,7 +18,6 @@ import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import fields
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,7 +30,7 @@ from config import Settings  # noqa: E402
 from erp.recommender import training_csv, tuning  # noqa: E402
 from erp.recommender.comparison import Comparison, compare, first_asked  # noqa: E402
 from erp.recommender.evaluation_tables import tables  # noqa: E402
-from erp.recommender.settings import ModelSettings  # noqa: E402
+from model_train_reco import model_settings  # noqa: E402
 
 GOALS = {"hit@10 to the best peer's": 1.02, "customer known to basket alone": 1.3}
 
@@ -67,9 +66,7 @@ def complete_journey(folder: Path) -> Path:
 
 def measure(folder: Path, tune: bool) -> Comparison:
     """The comparison on one data set, with the default settings or with tuned ones."""
-    defaults = Settings(_env_file=None)
-    named = {field.name for field in fields(ModelSettings)} & set(Settings.model_fields)
-    settings = ModelSettings(**{name: getattr(defaults, name) for name in named})
+    settings = model_settings(Settings(_env_file=None))
     baskets = training_csv.read_baskets(folder, "UTC")
     if tune:
         tuned = tuning.tune(baskets.between(0, first_asked(baskets)), None, settings)

@@ -233,11 +233,10 @@ class History:
 
     def add(self, customer: str, items: np.ndarray, time: float, sign: float = 1.0) -> None:
         """Add one sale of distinct item codes; sign -1 takes it back."""
-        age = (time - self.origin) / self._half_lives  # (3,)
         held, sums, totals = self.sums_of(customer) or NOTHING
         if customer not in self._live:  # those of an artefact are read-only and half as exact
             held, sums, totals = held.copy(), sums.astype(np.float64), totals.astype(np.float64)
-        held, sums, totals = _with_sale(held, sums, totals, items, age, sign)
+        held, sums, totals = self._with_sale(held, sums, totals, items, time, sign)
         if len(held) > 2 * ITEMS_KEPT:
             kept = np.sort(np.argsort(-sums.sum(axis=1), kind="stable")[:ITEMS_KEPT])
             held, sums = held[kept], sums[kept]
@@ -251,7 +250,17 @@ class History:
         for writeable in (True, False):  # two kinds of array to the compiler
             items = np.zeros(0, np.int32)
             items.flags.writeable = writeable
-            _with_sale(*NOTHING, items, np.zeros(len(SCALES)), 1.0)
+            self._with_sale(*NOTHING, items, self.origin, 1.0)
+
+    def _with_sale(self, held, sums, totals, items, time: float, sign: float) -> Sums:
+        """Items, sums and totals of a customer with a sale more, or less."""
+        most = len(held) + len(items)
+        merged, added, whole = np.empty(most, np.int32), np.empty((most, 3)), np.empty(3)
+        many = _merge(
+            held, sums, totals, items, time - self.origin, self._half_lives, sign,
+            merged, added, whole,
+        )  # fmt: skip
+        return merged[:many], added[:many], whole
 
     def batch(self, customers: Sequence[str | None], times: np.ndarray) -> HistoryRows:
         """The frequencies of the customers at the given times (seconds), one row each."""
@@ -289,27 +298,28 @@ def _seen_at(indptr, sums, totals, ages, half_lives):
 
 
 @numba.njit(nogil=True, cache=True)
-def _with_sale(known, sums, totals, items, age, sign):
-    """Items, sums and totals of a customer with a sale of ascending items more, or less.
+def _merge(known, sums, totals, items, age, half_lives, sign, merged, added, whole):
+    """Write a customer's items, sums and totals with a sale of ascending items; how many items.
 
-    age : of the sale in half-lives, negative before the origin, at each of the SCALES
+    age : of the sale in seconds, negative before the origin; sign : -1 takes the sale back
     """
-    weights = sign * 2.0 ** np.maximum(np.minimum(age, FARTHEST), -FARTHEST)
-    merged = np.empty(len(known) + len(items), np.int32)
-    result = np.zeros((len(merged), len(age)))
+    weights = np.empty(3)
+    for scale in range(3):
+        passed = min(max(age / half_lives[scale], -FARTHEST), FARTHEST)
+        weights[scale] = sign * 2.0**passed
+        whole[scale] = max(totals[scale] + weights[scale], 0.0)
     at = other = found = 0
     while at < len(known) or other < len(items):
         old = other == len(items) or (at < len(known) and known[at] <= items[other])
+        new = other < len(items) and (not old or known[at] == items[other])
         merged[found] = known[at] if old else items[other]
-        if old:
-            result[found] = sums[at]
-            at += 1
-        if other < len(items) and items[other] == merged[found]:
-            result[found] += weights
-            other += 1
+        for scale in range(3):
+            before = sums[at, scale] if old else 0.0
+            added[found, scale] = max(before + weights[scale], 0.0) if new else before
+        at += old
+        other += new
         found += 1
-    result = np.maximum(result[:found], 0.0)
-    return merged[:found].copy(), result, np.maximum(totals + weights, 0.0)
+    return found
 
 
 def fit_history(

@@ -6,13 +6,17 @@ Every figure is compared with plain sums over the sales that were put into Mongo
 import re
 from collections.abc import Callable
 from datetime import date
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import parse_qsl, quote
 
 import pytest
 
+from config import Settings
 from erp.pages.formats import Formats
+from tests import apps
+from tests.environments import environment
 from tests.pages.history_shop import HTML_STORE, SCRIPT_NAME, STORES, Shop
-from tests.pages.history_view import assert_shows, clear, click_bar
+from tests.pages.history_view import SCRIPT, assert_shows, clear, click_bar
 from tests.pages.served import PageServer, Visit
 
 SECTIONS = [
@@ -44,25 +48,42 @@ def test_everything_is_shown(server: PageServer, visit: Callable[..., Visit], sh
     assert 0 == opened.page.locator("[onmouseover], [onerror], img[src='x']").count()
 
 
-LINKS = [
-    ("stores=∅&range=2025-01-01..2025-03-31", {"store_id": "", "last": date(2025, 3, 31)}),
-    (f"categories={quote(SCRIPT_NAME)}", {"category": SCRIPT_NAME}),
-    (
+LINKS = {
+    "a range and a store without a name": (
+        "stores=∅&range=2025-01-01..2025-03-31",
+        {"store_id": "", "last": date(2025, 3, 31)},
+    ),
+    "a category that is markup": (
+        f"categories={quote(SCRIPT_NAME)}",
+        {"category": SCRIPT_NAME},
+    ),
+    "category, store and payment": (
         f"categories=∅&stores={quote(HTML_STORE)}&payments={quote('=1+1')}",
         {"category": "", "store_id": HTML_STORE, "payment_type": "=1+1"},
     ),
-    ("products=P1", {"product": "P1"}),
-    ("range=nonsense&stores=nowhere&step=eon&lang=xx", {}),
-]
+    "a product": ("products=P1", {"product": "P1"}),
+    "nonsense": ("range=nonsense&stores=nowhere&step=eon&lang=xx", {}),
+}
 
 
-def test_a_link_shows_its_view(server: PageServer, visit: Callable[..., Visit], shop: Shop) -> None:
+@pytest.mark.parametrize(("parameters", "view"), LINKS.values(), ids=LINKS)
+def test_a_link_shows_its_view(
+    parameters: str,
+    view: dict[str, Any],
+    shop: Shop,
+    page_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A view can be shared: its address alone brings the same figures; nonsense is ignored."""
-    opened = visit(server)
-    for parameters, view in LINKS:
-        opened.page.goto(f"{server.url}/?{parameters}")
-        opened.settle()
-        assert_shows(opened, shop.figures(**view))
+    fmt = Formats("es_ES", "EUR", "UTC")
+    tickets, net = shop.figures(**view)
+    with apps.opened(SCRIPT, environment(page_settings), monkeypatch) as app:
+        for name, value in parse_qsl(parameters):
+            app.query_params[name] = value
+        app.run()
+        shown = {each.label: each.value for each in app.metric}
+    assert fmt.number(tickets) == shown["Tickets"]
+    assert fmt.money_short(net / 100) == shown["Ventas netas"]
 
 
 def test_filters_narrow_and_are_kept_in_the_address(
