@@ -47,9 +47,7 @@ from erp.recommender import (
     evaluation_report,
     evaluation_tables,
     replacement,
-    training_csv,
-    training_mongo,
-    training_parquet,
+    sources,
     tuning,
 )
 from erp.recommender.catalogue import Catalogue
@@ -58,8 +56,6 @@ from erp.recommender.model import Model, ModelSettings
 from erp.recommender.training_data import Baskets
 
 log = logging.getLogger("erp.trainer")
-
-FILES = {"csv": training_csv, "parquet": training_parquet}
 
 
 def flags() -> argparse.Namespace:
@@ -161,7 +157,7 @@ def trained_by_spark(asked: argparse.Namespace, settings: Settings, until: float
     if asked.evaluate or asked.only_if_better or asked.tune:
         raise UsageError("--evaluate, --only-if-better and --tune need --engine local")
     try:
-        sources = import_module("erp.recommender.spark_sources")
+        spark = import_module("erp.recommender.spark_sources")
         training = import_module("erp.recommender.spark_training")
     except ModuleNotFoundError as error:
         if error.name not in ("pyspark", "py4j"):
@@ -170,14 +166,14 @@ def trained_by_spark(asked: argparse.Namespace, settings: Settings, until: float
             "--engine spark needs pyspark: pip install -r requirements-spark.txt"
         ) from None
     kind, _, path = asked.source.partition(":")
-    if kind in FILES and path:
-        opened = partial(sources.from_files, folder=path, kind=kind)
+    if kind in sources.FILES and path:
+        opened = partial(spark.from_files, folder=path, kind=kind)
     elif asked.source == "kafka":
-        opened = partial(sources.from_kafka, kafka=settings.kafka, prefix=settings.topic_prefix)
+        opened = partial(spark.from_kafka, kafka=settings.kafka, prefix=settings.topic_prefix)
     elif asked.source == "mongo":
         uri = settings.mongo_uri.get_secret_value()
         database = mongo.connect(uri, settings.mongo_database, settings.startup_timeout_seconds)
-        opened = partial(sources.from_mongo, uri=uri, database=database)
+        opened = partial(spark.from_mongo, uri=uri, database=database)
     else:
         raise UsageError(f"--source is mongo, csv:PATH, parquet:PATH or kafka, not {asked.source}")
     wrong = [text for text in asked.conf if "=" not in text]
@@ -303,47 +299,25 @@ def model_settings(settings: Settings) -> ModelSettings:
     )
 
 
-def left_out(baskets: Baskets) -> str:
-    """Why lines that are there teach nothing, in words; empty where there are none."""
-    counts = baskets.counts
-    if not counts["lines_read"]:
-        return ""
-    return (
-        f" that teach anything ({counts['lines_read']:,} lines, of them"
-        f" {counts['lines_returned']:,} returns, {counts['lines_without_sale']:,} without a sale,"
-        f" {counts['lines_invalid']:,} invalid)"
-    )
-
-
 def read(source: str, settings: Settings) -> tuple[Baskets, Catalogue]:
     """The baskets, and the products' catalogue; Failure where there are none."""
-    never = settings.never_recommend
-    kind, _, path = source.partition(":")
-    if (files := FILES.get(kind)) and path:
-        folder = Path(path)
-        if not folder.is_dir():
-            raise Failure(f"{folder} is no folder: csv_out/prepare.py fills one")
-        try:
-            baskets = files.read_baskets(folder, settings.business_timezone)
-            products = files.read_products(folder)
-        except columns.TrainingDataError as error:
-            raise Failure(str(error)) from error
-        where, remedy = folder, "csv_out/prepare.py fills it"
-    elif source == "mongo":
-        uri = settings.mongo_uri.get_secret_value()
-        database = mongo.connect(uri, settings.mongo_database, settings.startup_timeout_seconds)
-        baskets = training_mongo.read_baskets(database)
-        products = training_mongo.read_products(database)
-        where = f"MongoDB's {settings.mongo_database}"
-        remedy = "run erp_simulator_producer.py and erp_kafka_to_mongo.py"
+    if source == "mongo":
+        uri, patience = settings.mongo_uri.get_secret_value(), settings.startup_timeout_seconds
+        database = mongo.connect(uri, settings.mongo_database, patience)
+        opened = partial(sources.from_mongo, database)
     else:
-        raise UsageError(
-            "--source is mongo, csv:PATH, parquet:PATH or, with --engine spark, kafka;"
-            f" not {source}"
-        )
-    if not len(baskets):
-        raise Failure(f"there are no sales with lines in {where}{left_out(baskets)}: {remedy}")
-    return baskets, Catalogue.from_products(products, never)
+        kind, _, path = source.partition(":")
+        if kind not in sources.FILES or not path:
+            raise UsageError(
+                "--source is mongo, csv:PATH, parquet:PATH or, with --engine spark, kafka;"
+                f" not {source}"
+            )
+        opened = partial(sources.from_files, kind, Path(path), settings.business_timezone)
+    try:
+        baskets, products = opened()
+    except columns.TrainingDataError as error:
+        raise Failure(str(error)) from error
+    return baskets, Catalogue.from_products(products, settings.never_recommend)
 
 
 def moment_of(text: str | None, timezone: str) -> float | None:

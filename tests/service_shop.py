@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import msgspec
 from confluent_kafka import Consumer, TopicPartition
+from pymongo import ReplaceOne
 
 from erp import kafka, mongo
 from erp.contract import (
@@ -51,12 +52,15 @@ class Shop:
             self.store(f"history{n}", [f"p{m}" for m in range(20 - n)])
 
     def store(self, sale_id, products, first=1, quantity=1.0):
-        """Store lines of a sale, as the sink does."""
+        """Store lines of a sale, as the sink does: however long the database is away."""
         items = [
             SaleItem(sale_id, n, product, quantity, net_amount=2.5)
             for n, product in enumerate(products, first)
         ]
-        self.database[SALES_ITEMS.name].insert_many([document(SALES_ITEMS, i) for i in items])
+        documents = [document(SALES_ITEMS, item) for item in items]
+        writes = [ReplaceOne({"_id": each["_id"]}, each, upsert=True) for each in documents]
+        lines = self.database[SALES_ITEMS.name]
+        mongo.outlast(lambda: lines.bulk_write(writes), time.sleep, "storing lines")
 
     def sell(self, sale_id, items_count=None, **fields):
         """Send a sale's header; also stored, as the sink does."""

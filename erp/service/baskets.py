@@ -28,7 +28,7 @@ QUERY_TIMEOUT = 5  # s, after which the database counts as away
 WINDOW = 500  # line numbers asked beyond the highest one found
 FIRST_GUESS = 8  # line numbers asked at first of a sale that does not say how many it has
 PAUSE_GROWTH = 1.5
-AGENDA_SLACK = 1_000  # looks planned for sales that were let go, before they are struck out
+AGENDA_SLACK, AGENDA_SHARE = 1_000, 1.2  # looks planned at most: so many, and times the waiting
 LOOKS_PER_SECOND = 4_000  # at most, however many wait, so that those that are complete come first
 
 _FIELDS = {"product_id": 1, "quantity": 1, "net_amount": 1}
@@ -229,7 +229,7 @@ class WaitingSales:
         basket.next_look = moment
         self._tickets += 1
         heapq.heappush(self._agenda, (moment, self._tickets, basket))
-        if len(self._agenda) > 2 * len(self._waiting) + AGENDA_SLACK:  # most were let go
+        if len(self._agenda) > AGENDA_SHARE * len(self._waiting) + AGENDA_SLACK:  # of sales let go
             self._agenda = [entry for entry in self._agenda if entry[2] in self]
             heapq.heapify(self._agenda)
 

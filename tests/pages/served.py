@@ -19,6 +19,7 @@ from tests.waiting import PATIENCE
 
 SOON, LATER = 3, 20  # seconds without an effect, of a page at rest and of a busy one, until a
 # person does again what was not noticed
+LOOK_EVERY = 150  # ms; by itself Playwright looks at every frame, and has each one drawn for that
 
 
 class Gate:
@@ -104,6 +105,7 @@ class Visit:
                     && !document.querySelector('.st-key-going-on, [data-testid="stSkeleton"]')
                     && !document.querySelector('[data-stale="true"]');
             }}""",
+            polling=LOOK_EVERY,
             timeout=PATIENCE * 1000,
         )
 
@@ -129,7 +131,7 @@ class Visit:
                 quiet_since = now
             if now - quiet_since > SOON or now - began > LATER:
                 return False
-            self.page.wait_for_timeout(50)  # lets Playwright hear of what happens on the page
+            self.page.wait_for_timeout(LOOK_EVERY)  # in which Playwright hears of the page
         return True
 
     def running(self) -> bool:
