@@ -20,7 +20,7 @@ from erp.service.baskets import Basket, WaitingSales, find_by_id
 from erp.service.sale_answers import BASKET_LINES_MAX
 
 PAUSES = (5.0, 300.0)  # s between two looks at an incomplete sale, at first and at most
-COMPLETE_PAUSES = (2.0, 60.0)  # s, the same of a sale that seemed complete
+COMPLETE_PAUSES = (5.0, 60.0)  # s, the same of a sale that seemed complete
 QUIET = 5.0  # s without another line, after which those that came late are answered
 FOLLOWED_MAX = 20_000  # sales of each kind; beyond that the oldest is given up
 RECALLED = 2_000  # newest answers that seemed complete, followed after a restart
