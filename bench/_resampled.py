@@ -79,7 +79,7 @@ def main() -> None:
     found = {
         "lines": len(baskets.items),
         "sales": len(baskets),
-        "customers": len(model.history.rows),
+        "customers": len(model.customers.history.rows),
         "pairs": len(model.similarity.values),
         "seconds": time.perf_counter() - began,
         "cpu_seconds": time.process_time() - cpu,

@@ -17,7 +17,7 @@ from erp.recommender.similarity import Similarity
 
 def content_of(model) -> dict:
     """Plain values and arrays of a Model."""
-    view, history = model.view, model.history
+    view, history = model.view, model.customers.history
     return {
         "facts": model.facts,
         "settings": asdict(model.settings)
@@ -49,7 +49,7 @@ def content_of(model) -> dict:
             "sums": history.sums,
             "totals": history.totals,
         },
-        "trained_sales": model.trained_sales,
+        "trained_sales": model.customers.trained,
     }
 
 

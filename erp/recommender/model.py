@@ -6,11 +6,9 @@ import datetime as dt
 import math
 import operator
 import os
-import sys
-import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import accumulate, chain, pairwise
+from itertools import accumulate, chain
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +18,9 @@ from erp.memory import uncollected
 from erp.recommender import answers, artefact, columns, content, learning
 from erp.recommender.candidates import Candidates, item_facts
 from erp.recommender.catalogue import Catalogue
+from erp.recommender.customers import Customers
 from erp.recommender.history import History, HistoryRows
 from erp.recommender.kernel import Answer, Kernel
-from erp.recommender.observed import ObservedSale, ObservedSales
 from erp.recommender.popularity import Popularity
 from erp.recommender.sampling import Csr, distinct, keys_of
 from erp.recommender.settings import ModelSettings
@@ -31,7 +29,6 @@ from erp.recommender.similarity import Similarity
 
 CHUNK = 1000  # baskets scored at once
 SCORERS = min(4, os.cpu_count() or 1)  # threads: compiled code runs beside the interpreter
-SALES_REMEMBERED = 100_000  # newest observed sales, to tell those that come twice
 
 
 def load(path: str | Path) -> Model:
@@ -59,7 +56,7 @@ class Model:
     version : str, its time and a short content hash; algo, trained_at : str
     content_hash : str, of everything but when it was trained: equal for equal sales
     window : [first, last] ISO times; counts, metrics : dict
-    settings : ModelSettings; catalogue : Catalogue
+    settings : ModelSettings; catalogue : Catalogue; customers : Customers
     """
 
     def __init__(
@@ -77,17 +74,14 @@ class Model:
         catalogue: Catalogue,
     ):
         self.settings, self.item_ids, self.store_ids = settings, item_ids, store_ids
-        self.similarity, self.sold, self.heads, self.history = similarity, sold, heads, history
-        self.facts, self.trained_sales = facts, trained_sales
+        self.similarity, self.sold, self.heads, self.facts = similarity, sold, heads, facts
+        self.customers = Customers(history, trained_sales)
         self.item_categories = item_categories  # as it was trained
         self._index = {key: code for code, key in enumerate(item_ids)}
         self._stores = {key: code for code, key in enumerate(store_ids)}
         facts_of_items = item_facts(sold.shares, similarity.sales, item_categories)
         self._kernel = Kernel(Candidates(similarity, facts_of_items), heads)
         self._popular_chance = answers.PopularChances(heads, sold.per_sale)
-        self._observed = ObservedSales(SALES_REMEMBERED)
-        self._lock = threading.RLock()
-        self.newest = history.origin  # seconds, the newest sale known
         self.use(catalogue)
         self.content_hash = content.hash_of(content.content_of(self))
 
@@ -109,10 +103,9 @@ class Model:
 
     def use(self, catalogue: Catalogue) -> None:
         """Take names, categories and activity from this catalogue, now and as it changes."""
-        view = CatalogueView(self.item_ids, self._index, catalogue)
-        with self._lock:
-            self.catalogue, self.view = catalogue, view
-            self._shelves = Shelves(self.sold, self._stores, view)
+        self.catalogue = catalogue
+        self.view = CatalogueView(self.item_ids, self._index, catalogue)
+        self._shelves = Shelves(self.sold, self._stores, self.view)
 
     # ---------------------------------------------------------------- customers
 
@@ -136,53 +129,17 @@ class Model:
     def observe_many(self, sales: Iterable[tuple]) -> int:
         """`observe` for many sales, its parameters as tuples; the number that changed anything."""
         known = [sale for sale in sales if sale[1] is not None]
-        keys = keys_of(pa.array([str(sale[0]) for sale in known], pa.string()))
-        trained = self._are_trained(keys).tolist()
-        ends, codes = self._coded([list(sale[2]) for sale in known])
-        changed = 0
-        for key, seen, (_, customer, _, time), (first, end) in zip(
-            keys.tolist(), trained, known, pairwise(ends.tolist()), strict=True
-        ):
-            moment = self.newest if time is None else _seconds(time)
-            bought = codes[first:end].copy()
-            changed += self._observe(key, seen, sys.intern(str(customer)), bought, moment)
-        return changed
-
-    def _observe(self, key: int, trained: bool, customer: str, codes, moment: float) -> bool:
-        sale = ObservedSale(customer, codes.tobytes(), moment)
-        with self._lock:
-            before = self._observed.get(key)
-            if before is None and trained:
-                return False
-            if before is not None:
-                if (before.customer, before.codes) == (customer, sale.codes):
-                    return False
-                self.history.add(before.customer, before.items, before.moment, sign=-1.0)
-            self.history.add(customer, codes, moment)
-            self._observed.put(key, sale)
-            self.newest = max(self.newest, moment)
-        return True
+        return self.customers.observe(
+            keys_of(pa.array([str(sale[0]) for sale in known], pa.string())),
+            [str(sale[1]) for sale in known],
+            self._coded([list(sale[2]) for sale in known]),
+            [None if sale[3] is None else _seconds(sale[3]) for sale in known],
+        )
 
     def observe_from(self, other: Model) -> int:
         """Take over the sales that another (older) model observed; the number that were new."""
-        with other._lock:
-            sales = list(other._observed)
-        keys = np.array([key for key, _ in sales], np.uint64)
-        own = [self._index.get(item, -1) for item in other.item_ids]
-        mine = np.array(own, np.int32)  # their item codes -> ours
-        changed = 0
-        for (key, sale), trained in zip(sales, self._are_trained(keys).tolist(), strict=True):
-            codes = np.unique(mine[sale.items])
-            codes = codes[codes >= 0]
-            changed += self._observe(key, trained, sale.customer, codes, sale.moment)
-        return changed
-
-    def _are_trained(self, keys: np.ndarray) -> np.ndarray:
-        """Bool (sales): which of them the model was trained on."""
-        trained = self.trained_sales
-        if not len(trained):
-            return np.zeros(len(keys), bool)
-        return trained[np.minimum(np.searchsorted(trained, keys), len(trained) - 1)] == keys
+        codes = np.array([self._index.get(item, -1) for item in other.item_ids], np.int32)
+        return self.customers.observe_from(other.customers, codes)
 
     # ---------------------------------------------------------------- recommendations
 
@@ -312,15 +269,14 @@ class Model:
 
     def _moments(self, times, rows: int) -> np.ndarray:
         if times is None:
-            return np.full(rows, self.newest)
-        return np.array([self.newest if one is None else _seconds(one) for one in times])
+            return np.full(rows, self.customers.newest)
+        return np.array([self.customers.newest if one is None else _seconds(one) for one in times])
 
     def _score(self, baskets, customers, moments, history, n):
         """What the compiled code says of a batch, and the history it looked at."""
         coded = self._coded(baskets)
         if history is None:
-            with self._lock:
-                history = self.history.batch(customers, moments)
+            history = self.customers.frequencies(customers, moments)
         view = self.view
         answer = self._kernel.answer(
             coded,

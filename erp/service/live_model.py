@@ -25,7 +25,8 @@ from erp.memory import give_back
 from erp.metrics import Health
 from erp.recommender.artefact import ArtefactError
 from erp.recommender.catalogue import Catalogue
-from erp.recommender.model import SALES_REMEMBERED, Model
+from erp.recommender.customers import SALES_REMEMBERED
+from erp.recommender.model import Model
 from erp.service import sale_answers
 from erp.service.baskets import Basket, Line
 from erp.service.live_catalogue import LiveCatalogue
@@ -193,7 +194,7 @@ class LiveModel:
         before = self._model
         model.use(self._catalogue.catalogue)
         model.recommend_many([[]], n=self._top_n)  # builds what the first call builds
-        model.history.warm_up()
+        model.customers.history.warm_up()
         if before is not None:
             model.observe_from(before)
         self._model = model

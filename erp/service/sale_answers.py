@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from confluent_kafka import Message
@@ -13,7 +13,7 @@ from erp.recommender.answers import numbered
 from erp.recommender.catalogue import Catalogue
 from erp.recommender.model import Model
 from erp.service.baskets import Basket, Line
-from erp.sink.deliveries import BadMessageError, Reader, origin_of
+from erp.sink.deliveries import BadMessageError, Reader
 
 BASKET_LINES_MAX = 2_000  # of a basket shown in an answer, so that it stays a message that fits
 MESSAGE_BYTES_MAX = 900_000  # Kafka's brokers take a little over 1,000,000 by default
@@ -25,8 +25,7 @@ _FIELDS = Recommendation.__struct_fields__
 
 def sale_in(message: Message, reader: Reader) -> Sale:
     """The sale that a message with a value holds; raises BadMessageError when it is none."""
-    write = reader.read(message.key(), message.value(), origin_of(message))
-    sale = msgspec.convert(write.document, Sale)
+    sale = cast(Sale, reader.record(message.key(), message.value(), message.topic()))
     try:
         sale.sale_datetime = in_milliseconds(sale.sale_datetime)
     except OverflowError:

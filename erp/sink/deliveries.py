@@ -7,7 +7,7 @@ import msgspec
 from confluent_kafka import Message
 
 from erp import kafka
-from erp.contract import TABLES, Table, document
+from erp.contract import TABLES, Record, Table, document
 from erp.sink.store import Origin, Write
 
 # A server may close the connection on a document over its 16 MiB, as if it went away.
@@ -45,12 +45,20 @@ class Reader:
 
     def read(self, key: bytes | None, value: bytes | None, origin: Origin) -> Write:
         """The write that a delivery asks for; raises BadMessageError, which says why it cannot."""
-        table, decoder = self._tables[origin.topic]
-        name = _text(key)
+        table, _ = self._tables[origin.topic]
         if value is None:
-            return Write(table, name, None, origin)
+            return Write(table, _text(key), None, origin)
+        stored = document(table, self.record(key, value, origin.topic))
+        if len(value) > SUSPICIOUS and (size := len(bson.encode(stored))) > LARGEST_DOCUMENT:
+            raise BadMessageError("too-large", f"a document of {size} bytes")
+        return Write(table, stored["_id"], stored, origin)
+
+    def record(self, key: bytes | None, value: bytes | None, topic: str | None) -> Record:
+        """The table's record that a message holds; raises BadMessageError when it is none."""
+        table, decoder = self._tables[cast(str, topic)]
+        name = _text(key)
         try:
-            record = decoder.decode(value)
+            record = decoder.decode(value or b"")
         except msgspec.ValidationError as error:
             raise BadMessageError("breaks-contract", str(error)) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -58,10 +66,7 @@ class Reader:
         except RecursionError:
             raise BadMessageError("not-json", "it is nested too deeply") from None
         _check_key(table, name, record)
-        stored = document(table, record)
-        if len(value) > SUSPICIOUS and (size := len(bson.encode(stored))) > LARGEST_DOCUMENT:
-            raise BadMessageError("too-large", f"a document of {size} bytes")
-        return Write(table, stored["_id"], stored, origin)
+        return record
 
 
 def origin_of(message: Message) -> Origin:
@@ -84,7 +89,7 @@ def _text(key: bytes | None) -> str:
         raise BadMessageError("bad-key", "the key is not UTF-8") from None
 
 
-def _check_key(table: Table, name: str, record: msgspec.Struct) -> None:
+def _check_key(table: Table, name: str, record: Record) -> None:
     expected = getattr(record, table.message_key)
     if name != expected:
         raise BadMessageError(

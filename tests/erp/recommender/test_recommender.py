@@ -130,7 +130,7 @@ def test_pandas_with_gaps_in_numeric_ids_is_understood():
     )
     lines = pd.DataFrame({"sale_id": [i // 2 for i in range(16)], "product_id": [7, 8] * 8})
     model = recommender.fit(lines, sales)
-    assert {"17850": 0} == model.history.rows
+    assert {"17850": 0} == model.customers.history.rows
     assert 1 == model.counts["customers"]
 
 
@@ -277,11 +277,11 @@ def test_observed_sales_count_once():
     when = START + dt.timedelta(days=31)
     assert not model.observe("s3", "c", ["tea"], when)
     assert model.observe("new", "c", ["tea"], when)
-    items, sums, _ = model.history.sums_of("c")
+    items, sums, _ = model.customers.history.sums_of("c")
     assert not model.observe("new", "c", ["tea"], when)
-    assert sums.tolist() == model.history.sums_of("c")[1].tolist()
+    assert sums.tolist() == model.customers.history.sums_of("c")[1].tolist()
     assert model.observe("new", "c", ["tea", "milk"], when)
-    assert model.history.sums_of("c")[1].sum() > sums.sum()
+    assert model.customers.history.sums_of("c")[1].sum() > sums.sum()
     assert len(items) == 6
 
 
