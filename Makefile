@@ -78,9 +78,12 @@ browser: .venv/.developing ## install the Chromium that the tests of the pages d
 	       apt-get update -qq && apt-get install -y -qq chromium; \
 	     else $(PY) -m playwright install chromium; fi
 
+# Most tests wait for servers and pages: more of them than cores, and a file's pages are served once.
+BY_FILE := -n 4 --dist loadfile --no-loadscope-reorder
+
 test: browser ## check the code and run every test (Java 17 and Maven must be there)
 	@$(MAKE) --no-print-directory -j 2 lint compiled
-	$(PY) -m pytest -n 3 --dist worksteal
+	$(PY) -m pytest $(BY_FILE)
 
 # The first use compiles the recommender's inner loops, for half a minute; who starts at the same
 # time would compile them too.
@@ -91,7 +94,7 @@ test-fast: .venv/.developing ## run the tests that need no Kafka and no MongoDB,
 	$(PY) -m pytest -n 3 --dist worksteal -m "not stack"
 
 coverage: .venv/.developing browser ## run every test and show which lines of erp/ none reaches
-	$(PY) -m pytest -n 3 --dist worksteal --cov --cov-report=term:skip-covered --cov-report=html
+	$(PY) -m pytest $(BY_FILE) --cov --cov-report=term:skip-covered --cov-report=html
 
 lint: .venv/.developing ## check style, format and types
 	$(PY) -m ruff check

@@ -23,10 +23,16 @@ from tests.waiting import PATIENCE
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses the stack, so that `make test-fast` can leave it out."""
+    """Mark what uses the stack, so that `make test-fast` can leave it out; such files go first.
+
+    They take longest: in the end the processes that test have small ones to share.
+    """
+    slow = set()
     for item in items:
         if "stack" in getattr(item, "fixturenames", ()):
             item.add_marker("stack")
+            slow.add(item.path)
+    items.sort(key=lambda item: (item.path not in slow, item.path.parent != ROOT / "tests"))
 
 
 @pytest.fixture(scope="session")
