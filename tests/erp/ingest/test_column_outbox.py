@@ -6,6 +6,7 @@ import pytest
 from erp import kafka
 from erp.ingest import column_outbox as outboxes
 from erp.ingest.column_outbox import ColumnOutbox, RowOutbox, column_outbox
+from local_stack.stack import free_ports
 
 
 def stored(settings, topic, count):
@@ -57,6 +58,20 @@ def test_a_build_that_hides_its_functions_sends_the_same(settings, monkeypatch, 
     assert (2, 1) == (outbox.delivered, outbox.failed)
     sent = {(key.decode(), value.decode()) for _, key, value in stored(settings, topic, 2)}
     assert {("a", "1"), ("c", "é")} == sent
+
+
+@pytest.mark.parametrize(
+    ("limits", "most"), [({"max_messages": 70}, 70), ({"max_bytes": 70_000}, 70)], ids=str
+)
+def test_no_more_waits_than_was_said(limits, most):
+    """While Kafka is away the queue is full at so many messages, or bytes; the rest is told."""
+    away = {"bootstrap.servers": f"127.0.0.1:{free_ports(1)[0]}"}
+    columns = pl.DataFrame({"key": ["k"] * 500, "value": ["v" * 999] * 500})
+    for outbox in (column_outbox(away, **limits), RowOutbox(away, **limits)):
+        handed = outbox.send_columns(
+            "topic", columns["key"], columns["value"], give_up=lambda: True
+        )
+        assert most * 0.8 < handed == outbox.waiting <= most
 
 
 def test_what_is_too_large_is_refused_and_counted(settings):
