@@ -78,12 +78,9 @@ browser: .venv/.developing ## install the Chromium that the tests of the pages d
 	       apt-get update -qq && apt-get install -y -qq chromium; \
 	     else $(PY) -m playwright install chromium; fi
 
-# Most tests wait for servers and pages: more of them than cores, and a file's pages are served once.
-BY_FILE := -n 4 --dist loadfile --no-loadscope-reorder
-
 test: browser ## check the code and run every test (Java 17 and Maven must be there)
 	@$(MAKE) --no-print-directory -j 2 lint compiled
-	$(PY) -m pytest $(BY_FILE)
+	$(PY) -m pytest -n 3 --dist loadgroup
 
 # The first use compiles the recommender's inner loops, for half a minute; who starts at the same
 # time would compile them too.
@@ -91,10 +88,10 @@ compiled: .venv/.developing
 	@$(PY) examples/recommend_from_data_frames.py >/dev/null
 
 test-fast: .venv/.developing ## run the tests that need no Kafka and no MongoDB, within a minute
-	$(PY) -m pytest -n 3 --dist worksteal -m "not stack"
+	$(PY) -m pytest -n 3 --dist loadgroup -m "not stack"
 
 coverage: .venv/.developing browser ## run every test and show which lines of erp/ none reaches
-	$(PY) -m pytest $(BY_FILE) --cov --cov-report=term:skip-covered --cov-report=html
+	$(PY) -m pytest -n 3 --dist loadgroup --cov --cov-report=term:skip-covered --cov-report=html
 
 lint: .venv/.developing ## check style, format and types
 	$(PY) -m ruff check

@@ -23,16 +23,23 @@ from tests.waiting import PATIENCE
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses the stack, so that `make test-fast` can leave it out; such files go first.
+    """Mark what uses the stack, so that `make test-fast` can leave it out, and put it first.
 
-    They take longest: in the end the processes that test have small ones to share.
+    It takes longest: in the end the processes that test have small tests to share. Those that
+    share a module's fixture, such as a page's server or Spark, stay together in one process.
     """
-    slow = set()
     for item in items:
         if "stack" in getattr(item, "fixturenames", ()):
             item.add_marker("stack")
-            slow.add(item.path)
-    items.sort(key=lambda item: (item.path not in slow, item.path.parent != ROOT / "tests"))
+        if shares_a_fixture(item):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+    items.sort(key=lambda item: item.get_closest_marker("stack") is None)
+
+
+def shares_a_fixture(item: pytest.Item) -> bool:
+    """True for a test with a fixture that is made once for its module."""
+    fixtures = item._fixtureinfo.name2fixturedefs.values()  # pytest has no other way to ask
+    return any(made.scope == "module" for each in fixtures for made in each)
 
 
 @pytest.fixture(scope="session")
