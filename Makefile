@@ -80,7 +80,7 @@ browser: .venv/.developing ## install the Chromium that the tests of the pages d
 
 test: browser ## check the code and run every test (Java 17 and Maven must be there)
 	@$(MAKE) --no-print-directory -j 2 lint compiled
-	$(PY) -m pytest -n 3 --dist loadgroup
+	$(PY) -m pytest -n 3
 
 # The first use compiles the recommender's inner loops, for half a minute; who starts at the same
 # time would compile them too.
@@ -88,10 +88,10 @@ compiled: .venv/.developing
 	@$(PY) examples/recommend_from_data_frames.py >/dev/null
 
 test-fast: .venv/.developing ## run the tests that need no Kafka and no MongoDB, within a minute
-	$(PY) -m pytest -n 3 --dist loadgroup -m "not stack"
+	$(PY) -m pytest -n 3 -m "not stack"
 
 coverage: .venv/.developing browser ## run every test and show which lines of erp/ none reaches
-	$(PY) -m pytest -n 3 --dist loadgroup --cov --cov-report=term:skip-covered --cov-report=html
+	$(PY) -m pytest -n 3 --cov --cov-report=term:skip-covered --cov-report=html
 
 lint: .venv/.developing ## check style, format and types
 	$(PY) -m ruff check

@@ -15,31 +15,39 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 from pymongo import MongoClient
 from pymongo.database import Database
+from xdist.remote import Producer as Log
+from xdist.scheduler import LoadScopeScheduling
 
 from config import Settings
 from local_stack.stack import Stack, free_ports
 from tests.environments import ROOT, environment
 from tests.waiting import PATIENCE
 
+# files that start a page's server, Spark or secured servers, or train a model, for all their tests
+WHOLE = ("tests/pages/", "tests/test_spark.py", "tests/test_security.py", "tests/erp/recommender/")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what uses the stack, so that `make test-fast` can leave it out, and put it first.
 
-    It takes longest: in the end the processes that test have small tests to share. Those that
-    share a module's fixture, such as a page's server or Spark, stay together in one process.
+    It takes longest: in the end the processes that test have small tests to share.
     """
     for item in items:
         if "stack" in getattr(item, "fixturenames", ()):
             item.add_marker("stack")
-        if shares_a_fixture(item):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
     items.sort(key=lambda item: item.get_closest_marker("stack") is None)
 
 
-def shares_a_fixture(item: pytest.Item) -> bool:
-    """True for a test with a fixture that is made once for its module."""
-    fixtures = item._fixtureinfo.name2fixturedefs.values()  # pytest has no other way to ask
-    return any(made.scope == "module" for each in fixtures for made in each)
+class Scheduler(LoadScopeScheduling):
+    """Gives each process the next test, or the whole next file where that is WHOLE."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.split("::", maxsplit=1)[0] if nodeid.startswith(WHOLE) else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Log) -> Scheduler:
+    """The scheduler of `pytest -n 3`."""
+    return Scheduler(config, log)
 
 
 @pytest.fixture(scope="session")
