@@ -23,7 +23,7 @@ from local_stack.stack import Stack, free_ports
 from tests.environments import ROOT, environment
 from tests.waiting import PATIENCE
 
-# files that start a page's server, Spark or secured servers, or train a model, for all their tests
+# what shares a browser, page servers, Spark, secured servers or compiled code: best in one process
 WHOLE = ("tests/pages/", "tests/test_spark.py", "tests/test_security.py", "tests/erp/recommender/")
 
 
@@ -39,10 +39,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Scheduler(LoadScopeScheduling):
-    """Gives each process the next test, or the whole next file where that is WHOLE."""
+    """Gives each process the next test, or all of those that are WHOLE."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.split("::", maxsplit=1)[0] if nodeid.startswith(WHOLE) else nodeid
+        return next((whole for whole in WHOLE if nodeid.startswith(whole)), nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Log) -> Scheduler:
