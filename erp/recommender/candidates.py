@@ -209,15 +209,17 @@ def find(row, basket, history, pairs, facts, active, scratch, many, out):
 def _from_basket(basket, pairs, sums, touched):
     """Sum up similarities and strengths for what is not in the basket; returns how many that is.
 
-    There is no branch: the processor could not foresee it.
+    There is no branch but one that is hardly ever taken: the processor could not foresee it.
     """
     indptr, indices, similarities, strengths, _ = pairs
     count = 0
     for item in basket:
         for at in range(indptr[item], indptr[item + 1]):
             other, similarity = indices[at], similarities[at]
+            if similarity <= 0 and sums[other, 0] == 0:  # untouched, its strength would stay behind
+                continue
             touched[count] = other
-            count += (sums[other, 0] == 0) & (similarity > 0)
+            count += sums[other, 0] == 0
             sums[other, 0] += similarity
             sums[other, 1] += strengths[at]
     return count

@@ -120,3 +120,21 @@ def test_a_stranger_has_no_habits(made):
     for row, basket in enumerate(baskets):
         reachable = set(np.flatnonzero(strong[basket].sum(axis=0) * active)) - set(basket)
         assert min(MANY, len(reachable)) == np.count_nonzero(found.codes[row] >= 0)
+
+
+def test_a_basket_leaves_nothing_behind_for_the_next():
+    """Neither of its pairs nor of those that have a strength and no similarity."""
+    similarity = Similarity(
+        np.array([0, 1, 1, 2]),
+        np.array([1, 1], np.int32),
+        np.array([0, 0.5], np.float32),
+        np.array([0.9, 0.25], np.float32),
+        np.full(2, 7, np.int32),
+        np.ones(3, np.int32),
+    )
+    facts = ItemFacts(np.zeros(3, np.float32), np.zeros(3, np.float32), np.zeros(3, np.int32), 1)
+    found = Candidates(similarity, facts).find(
+        packed([[0], [2]]), no_history(2), np.ones(3, bool), MANY
+    )
+    assert [[-1], [1]] == found.codes[:, :1].tolist()
+    assert 0.25 == found.scores[1, 0]
