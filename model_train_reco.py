@@ -32,6 +32,7 @@ from importlib import import_module
 from pathlib import Path
 
 import msgspec
+from pymongo.database import Database
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -172,8 +173,7 @@ def trained_by_spark(asked: argparse.Namespace, settings: Settings, until: float
         opened = partial(spark.from_kafka, kafka=settings.kafka, prefix=settings.topic_prefix)
     elif asked.source == "mongo":
         uri = settings.mongo_uri.get_secret_value()
-        database = mongo.connect(uri, settings.mongo_database, settings.startup_timeout_seconds)
-        opened = partial(spark.from_mongo, uri=uri, database=database)
+        opened = partial(spark.from_mongo, uri=uri, database=shop_of(settings))
     else:
         raise UsageError(f"--source is mongo, csv:PATH, parquet:PATH or kafka, not {asked.source}")
     wrong = [text for text in asked.conf if "=" not in text]
@@ -302,9 +302,7 @@ def model_settings(settings: Settings) -> ModelSettings:
 def read(source: str, settings: Settings) -> tuple[Baskets, Catalogue]:
     """The baskets, and the products' catalogue; Failure where there are none."""
     if source == "mongo":
-        uri, patience = settings.mongo_uri.get_secret_value(), settings.startup_timeout_seconds
-        database = mongo.connect(uri, settings.mongo_database, patience)
-        opened = partial(sources.from_mongo, database)
+        opened = partial(sources.from_mongo, shop_of(settings))
     else:
         kind, _, path = source.partition(":")
         if kind not in sources.FILES or not path:
@@ -318,6 +316,12 @@ def read(source: str, settings: Settings) -> tuple[Baskets, Catalogue]:
     except columns.TrainingDataError as error:
         raise Failure(str(error)) from error
     return baskets, Catalogue.from_products(products, settings.never_recommend)
+
+
+def shop_of(settings: Settings) -> Database[mongo.Document]:
+    """The database that the sink fills."""
+    uri, patience = settings.mongo_uri.get_secret_value(), settings.startup_timeout_seconds
+    return mongo.connect(uri, settings.mongo_database, patience)
 
 
 def moment_of(text: str | None, timezone: str) -> float | None:
