@@ -32,6 +32,7 @@ from pymongo.errors import PyMongoError
 from config import Settings
 from erp import contract, dead_letters, kafka, mongo
 from erp.dead_letters import Shelf
+from erp.memory import set_aside
 from erp.metrics import Health, serve
 from erp.process import Failure, Stop, add_endless_flags, argument_parser, run, start_logging
 from erp.sink.deliveries import BadMessageError, Reader, origin_of
@@ -330,6 +331,7 @@ def main() -> None:
     health.report("mongodb")
     if args.metrics_port is not None:
         serve(args.metrics_port, health)
+    set_aside()
     Sink(settings, stop, store, health).run()
 
 

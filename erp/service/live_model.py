@@ -6,7 +6,6 @@ come from MongoDB's products, the customers' newest purchases from the answers t
 since the model was trained, by this copy of the service and the others.
 """
 
-import gc
 import logging
 import time
 from collections.abc import Iterable
@@ -21,7 +20,7 @@ from pymongo import DESCENDING
 from pymongo.database import Database
 
 from erp import contract, recommender
-from erp.memory import give_back
+from erp.memory import set_aside
 from erp.metrics import Health
 from erp.recommender.artefact import ArtefactError
 from erp.recommender.catalogue import Catalogue
@@ -108,7 +107,7 @@ class LiveModel:
         """Read the products and the model, or what sells; raises the database's errors."""
         self.refresh_catalogue()
         self.refresh()
-        _set_aside()
+        set_aside()
         self._health.report("model")
 
     def refresh(self) -> None:
@@ -201,7 +200,7 @@ class LiveModel:
         if before is not None:
             model.observe_from(before)  # what came meanwhile
             del before
-            _set_aside()
+            set_aside()
         INFO.clear()
         INFO.labels(model.version, model.algo).set(1)
         log.info(
@@ -212,14 +211,6 @@ class LiveModel:
         if self._model is None:
             return float("nan")
         return (datetime.now(UTC) - datetime.fromisoformat(self._model.trained_at)).total_seconds()
-
-
-def _set_aside() -> None:
-    """Spare the collector what stays: it would look through the products for each batch."""
-    gc.unfreeze()
-    gc.collect()
-    give_back()
-    gc.freeze()
 
 
 def _seen(answer: Document) -> tuple[str, str | None, list[str], datetime]:

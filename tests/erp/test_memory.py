@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from erp.memory import uncollected
+from erp.memory import YOUNG, set_aside, uncollected
 
 
 def test_the_collector_rests_and_goes_on():
@@ -18,3 +18,15 @@ def test_the_collector_rests_and_goes_on():
     with pytest.raises(KeyError), uncollected():
         raise KeyError
     assert gc.isenabled()
+
+
+def test_what_stands_is_set_aside():
+    """The collector leaves it alone, and looks at what follows seldom."""
+    before = gc.get_threshold()
+    try:
+        set_aside()
+        assert gc.get_freeze_count() > 1000
+        assert (YOUNG, *before[1:]) == gc.get_threshold()
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
