@@ -17,6 +17,9 @@ from erp import flags
 log = logging.getLogger("erp")
 
 DONE, FAILED, USAGE = 0, 1, 2  # exit codes
+# A thread that a server answered waits until the busy one lets go of the interpreter: after 5 ms
+# by default, as long as the server itself took.
+SWITCH_SECONDS = 0.0005
 TOO_SLOW = "a server that is away takes too long: what is in hand is done at the next start"
 
 
@@ -165,6 +168,7 @@ def start_logging(script: str, level: str, settings: Mapping[str, Any]) -> None:
 
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Call main and exit with its code; an expected failure is one line, not a traceback."""
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         code = main() or DONE
     except Failure as failure:
