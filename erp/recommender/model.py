@@ -12,7 +12,6 @@ from itertools import accumulate, chain
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from erp.memory import uncollected
 from erp.recommender import answers, artefact, columns, content, learning
@@ -22,7 +21,7 @@ from erp.recommender.customers import Customers
 from erp.recommender.history import History, HistoryRows
 from erp.recommender.kernel import Answer, Kernel
 from erp.recommender.popularity import Popularity
-from erp.recommender.sampling import Csr, distinct, keys_of
+from erp.recommender.sampling import Csr, distinct, keys_of_texts
 from erp.recommender.settings import ModelSettings
 from erp.recommender.shelves import CatalogueView, Shelves
 from erp.recommender.similarity import Similarity
@@ -130,7 +129,7 @@ class Model:
         """`observe` for many sales, its parameters as tuples; the number that changed anything."""
         known = [sale for sale in sales if sale[1] is not None]
         return self.customers.observe(
-            keys_of(pa.array([str(sale[0]) for sale in known], pa.string())),
+            keys_of_texts([str(sale[0]) for sale in known]),
             [str(sale[1]) for sale in known],
             self._coded([list(sale[2]) for sale in known]),
             [None if sale[3] is None else _seconds(sale[3]) for sale in known],

@@ -6,6 +6,8 @@ decides which sales a model learns from, and which of their products are hidden 
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import numba
 import numpy as np
 import pyarrow as pa
@@ -24,6 +26,14 @@ def keys_of(texts: pa.Array) -> np.ndarray:
     ends = np.frombuffer(ends, np.int32)[texts.offset : texts.offset + len(texts) + 1]
     letters = np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
     return _mixed(_fnv(letters, ends))
+
+
+def keys_of_texts(texts: list[str]) -> np.ndarray:
+    """`keys_of` for a list, of which Arrow would make a column only after it loaded pandas."""
+    encoded = [text.encode() for text in texts]
+    ends = np.fromiter(accumulate(map(len, encoded), initial=0), np.int32, len(texts) + 1)
+    ends.flags.writeable = False  # as a column's are: compiled once for both
+    return _mixed(_fnv(np.frombuffer(b"".join(encoded), np.uint8), ends))
 
 
 @numba.njit(cache=True)

@@ -74,12 +74,14 @@ def test_baskets_are_in_the_order_of_time_and_id(shop):
 
 
 def test_a_draw_is_of_the_text_alone():
-    """Wherever it stands, one by one or in a column; evenly spread."""
+    """Wherever it stands, one by one, in a column or in a list; evenly spread."""
     texts = [f"sale {number}" for number in range(2000)] + ["", "ñ€"]
     column = pa.array(["before", *texts])[1:]
     keys = sampling.keys_of(column)
     alone = np.concatenate([sampling.keys_of(pa.array([text])) for text in texts])
     assert alone.tolist() == keys.tolist()
+    assert sampling.keys_of_texts(texts).tolist() == keys.tolist()
+    assert [] == sampling.keys_of_texts([]).tolist()
     assert len(texts) == len(set(keys.tolist()))
     draws = sampling.uniform(keys, 3)
     assert (draws[::-1] == sampling.uniform(keys[::-1], 3)).all()
