@@ -283,8 +283,12 @@ class Service:
                 self.improve_among(followed)
 
     def improve_among(self, followed: WaitingSales) -> None:
-        """Look once at sales that were answered; those with more lines get a better answer."""
+        """Look once at sales that were answered; those with more lines get a better answer.
+
+        The look was begun at the turn before, while the database had time.
+        """
         seen = self.patience.outlast(lambda: followed.collect(BATCH), "looking for late lines")
+        followed.look_ahead(BATCH)
         better = [basket for basket in seen if basket.improved]
         if better:
             better = self.patience.outlast(
