@@ -48,7 +48,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "en": "The sales are of another date: “today” and “last minutes” count from the newest"
         " sale.",
     },
-    "live_stored": {"es": "{n} ventas guardadas", "en": "{n} sales stored"},
+    "live_stored": {"es": "ventas guardadas: {n}", "en": "sales stored: {n}"},
     "live_new": {"es": "+{n} desde la última lectura", "en": "+{n} since the last reading"},
     "live_day": {
         "es": "{day}, de {start} a {end}, frente a las mismas horas del {before}",
@@ -61,8 +61,8 @@ TEXTS: dict[str, dict[str, str]] = {
     "live_lines": {"es": "Líneas por ticket", "en": "Lines per ticket"},
     "live_before": {"es": "Antes: {value}", "en": "Before: {value}"},
     "live_window": {
-        "es": "{start} – {end}: {tickets} tickets, {amount}",
-        "en": "{start} – {end}: {tickets} tickets, {amount}",
+        "es": "{start} – {end}: {amount}, tickets: {tickets}",
+        "en": "{start} – {end}: {amount}, tickets: {tickets}",
     },
     "live_by_hour": {"es": "Ventas por hora y tienda", "en": "Sales per hour and store"},
     "live_measure": {"es": "Medida", "en": "Measure"},
