@@ -20,7 +20,10 @@ def compose(ids, names, categories, answer: Answer, n: int) -> list[list[dict]]:
         {"product_id": ids[one], "product_name": names[one], "share": share}
         for one, share in zip(because, answer.shares[: starts[-1]].tolist(), strict=True)
     ]
-    columns = (answer.picked, answer.relevance, answer.relative, answer.chance, answer.support)
+    columns = (
+        answer.picked, answer.relevance, answer.relative, answer.chance, answer.support,
+        answer.joined,
+    )  # fmt: skip
     values = (column.ravel().tolist() for column in columns)
     found = [
         {
@@ -30,13 +33,13 @@ def compose(ids, names, categories, answer: Answer, n: int) -> list[list[dict]]:
             "relevancia": score,
             "relevancia_percentage": relative,
             "confidence_percentage": chance,
-            "ranking": ranking,
-            "ranking_percentage": percentage,
+            "ranking": place[0],
+            "ranking_percentage": place[1],
             "support": count,
-            "source": "model",
+            "source": "popular" if joined else "model",
             "because_of": reasons[first:end],
         }
-        for code, score, relative, chance, count, (first, end), (ranking, percentage) in zip(
+        for code, score, relative, chance, count, joined, (first, end), place in zip(
             *values, pairwise(starts), cycle(places), strict=False
         )
         if code >= 0

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 FORMAT = "erp-item-sim"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 ARRAY_KEYS = {"dtype", "shape", "data"}
 DTYPES = {"<i4", "<i8", "<u8", "<f4", "<f8", "|b1", "|u1"}
 

@@ -1,8 +1,10 @@
 """From a basket to candidates and what is known of each, as compiled code: microseconds a basket.
 
 Candidates are the products with the largest B / sqrt(n) + P, where B sums the strengths of the
-basket's n products for the candidate and P is the customer's own decayed frequency. Learning and
-answering both look here. numba compiles it at the first call and keeps the result beside this file.
+basket's n products for the candidate and P is the customer's own decayed frequency. Where a basket
+leads to some, but not to as many as are ordered, bestsellers join them: of few products almost any
+may be the next. Learning and answering both look here. numba compiles it at the first call and
+keeps the result beside this file.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from erp.recommender import mutual
 from erp.recommender.sampling import Csr
 
 FEATURES = (
@@ -24,14 +27,17 @@ FEATURES = (
     "trend",
     "same_category",
     "score",
+    "mutual",
     "frequency",
     "frequency_short",
     "frequency_long",
     "habit",
     "category_frequency",
 )
-BASKET_FEATURES = 7  # the first ones need no customer
+BASKET_FEATURES = 8  # the first ones need no customer
 WIDTH = len(FEATURES)
+FEW_ITEMS = 500  # products up to which more candidates are ordered
+ENOUGH = 8  # candidates that a basket must lead to before bestsellers join them
 OWN = np.float32(-np.inf)  # for a sum of similarities: it is in the basket
 
 
@@ -105,8 +111,15 @@ class Candidates:
             similarity.strengths,
             similarity.support,
         )
-        self.facts = (facts.popularity, facts.trend, facts.category)
+        self.mutual = (mutual.places(similarity.common, self.items), similarity.mutual)
+        best = np.argsort(-facts.popularity, kind="stable").astype(np.int32)
+        self.facts = (facts.popularity, facts.trend, facts.category, best)
+        self.sold = np.count_nonzero(similarity.sales)
         self._local = threading.local()
+
+    def many(self, candidates: int) -> int:
+        """How many candidates are ordered: more where products are few, any may be the next."""
+        return candidates * 5 // 3 if self.sold <= FEW_ITEMS else candidates
 
     def scratch(self):
         """Work space of this thread, as clean as the compiled code leaves it."""
@@ -137,26 +150,26 @@ class Candidates:
         )
         _find_all(
             *baskets, history.indptr, history.items, history.frequencies, history.baskets,
-            self.pairs, self.facts, active, self.scratch(), many, tuple(found),
+            self.pairs, self.mutual, self.facts, active, self.scratch(), many, tuple(found),
         )  # fmt: skip
         return found
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _find_all(
-    indptr, items, h_indptr, h_items, h_frequencies, h_baskets, pairs, facts, active, scratch,
-    many, out,
+    indptr, items, h_indptr, h_items, h_frequencies, h_baskets, pairs, mutual, facts, active,
+    scratch, many, out,
 ):  # fmt: skip
     codes, scores, own, values = out
     history = (h_indptr, h_items, h_frequencies, h_baskets)
     for row in range(len(indptr) - 1):
         basket = items[indptr[row] : indptr[row + 1]]
         to = (codes[row], scores[row], own[row], values[row])
-        find(row, basket, history, pairs, facts, active, scratch, many, to)
+        find(row, basket, history, pairs, mutual, facts, active, scratch, many, to)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def find(row, basket, history, pairs, facts, active, scratch, many, out):
+def find(row, basket, history, pairs, mutual, facts, active, scratch, many, out):
     """Write the candidates of one basket to `out`, best first; returns how many there are.
 
     row : of the history; scratch is left as it was; out : one row of a Found
@@ -188,12 +201,16 @@ def find(row, basket, history, pairs, facts, active, scratch, many, out):
             scores[offered] += h_frequencies[habit[item], 1]
         offered += active[item]
     best = _best_places(scores, codes, offered, many)
-    for place in range(len(best)):
+    found = len(best)
+    for place in range(found):
         item = codes[best[place]]
         out[0][place] = item
         out[1][place] = scores[best[place]]
         out[2][place] = habit[item] >= 0
-    _features(len(best), len(basket), h_frequencies, h_baskets[row], facts, scratch, out)
+    if ENOUGH <= found < many:
+        found = _joined(found, many, facts[3], active, sums, habit, out)
+    _add_mutual(found, basket, mutual, out)
+    _features(found, len(basket), h_frequencies, h_baskets[row], facts, scratch, out)
     for place in range(count):
         sums[touched[place]] = 0
     for item in basket:
@@ -202,7 +219,19 @@ def find(row, basket, history, pairs, facts, active, scratch, many, out):
     for at in range(first, last):
         habit[h_items[at]] = -1
         by_category[1, category[h_items[at]]] = 0
-    return len(best)
+    return found
+
+
+@numba.njit(nogil=True, cache=True)
+def _joined(found, many, bestsellers, active, sums, habit, out):
+    """Add bestsellers that neither basket nor habit led to, up to `many`; how many there are."""
+    for item in bestsellers:
+        if found == many:
+            break
+        if active[item] and sums[item, 0] == 0 and habit[item] < 0:
+            out[0][found], out[1][found], out[2][found] = item, 0, False
+            found += 1
+    return found
 
 
 @numba.njit(nogil=True, cache=True)
@@ -225,15 +254,34 @@ def _from_basket(basket, pairs, sums, touched):
     return count
 
 
+@numba.njit(nogil=True, cache=True)
+def _add_mutual(found, basket, mutual, out):
+    """Sum up for each candidate what the basket's products say for or against it."""
+    (place_of, weights), (codes, _, _, values) = mutual, out
+    values[:found, 7] = 0
+    for item in basket:
+        one = place_of[item]
+        if one >= 0:
+            row = weights[one]
+            for place in range(found):
+                other = place_of[codes[place]]
+                if other >= 0:
+                    values[place, 7] += row[other]
+
+
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _features(found, size, frequencies, baskets, facts, scratch, out):
-    """Fill in the FEATURES of the first `found` candidates, in that order."""
-    popularity, trend, category = facts
+    """Fill in the FEATURES of the first `found` candidates, in that order; sums are at mutual's."""
+    popularity, trend, category, _ = facts
     sums, habit, _, by_category = scratch
     codes, scores, own, values = out
     size = max(size, 1)
     log_size, log_baskets = np.log(size), np.log(1 + baskets)
-    never, no_category = np.log(3e-3), np.log(1e-2)  # most are, and a logarithm takes long
+    never, no_category, nothing = (
+        np.log(3e-3),
+        np.log(1e-2),
+        np.log(1e-3),
+    )  # most are, and a logarithm takes long
     for place in range(found):
         item = codes[place]
         part = sums[item, 0] if sums[item, 0] >= 1e-5 else np.float32(0)
@@ -245,14 +293,16 @@ def _features(found, size, frequencies, baskets, facts, scratch, out):
         values[place, 4] = trend[item]
         values[place, 5] = np.log(1 + alike) if alike > 0 else 0.0
         values[place, 6] = np.log(scores[place] + 1e-3)
-        values[place, 7:10] = never
+        against = values[place, 7] <= 0
+        values[place, 7] = nothing if against else np.log(values[place, 7] + 1e-3)
+        values[place, 8:11] = never
         if own[place]:
             at = habit[item]
-            values[place, 7] = np.log(frequencies[at, 1] + 3e-3)
-            values[place, 8] = np.log(frequencies[at, 0] + 3e-3)
-            values[place, 9] = np.log(frequencies[at, 2] + 3e-3)
-        values[place, 10] = log_baskets
-        values[place, 11] = np.log(liked + 1e-2) if liked > 0 else no_category
+            values[place, 8] = np.log(frequencies[at, 1] + 3e-3)
+            values[place, 9] = np.log(frequencies[at, 0] + 3e-3)
+            values[place, 10] = np.log(frequencies[at, 2] + 3e-3)
+        values[place, 11] = log_baskets
+        values[place, 12] = np.log(liked + 1e-2) if liked > 0 else no_category
 
 
 @numba.njit(nogil=True, cache=True)

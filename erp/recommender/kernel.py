@@ -38,6 +38,7 @@ class Answer(NamedTuple):
     many : int32 (rows), recommendations; found : int32 (rows), candidates
     relevance, relative, chance : float64 (rows, n), the latter two in per cent, to two places
     support : int32 (rows, n)
+    joined : bool (rows, n), a bestseller that neither basket nor habit led to
     starts : int64 (rows n + 1), because, shares : the reasons' items, and parts in per cent
     """
 
@@ -48,6 +49,7 @@ class Answer(NamedTuple):
     relative: np.ndarray
     chance: np.ndarray
     support: np.ndarray
+    joined: np.ndarray
     starts: np.ndarray
     because: np.ndarray
     shares: np.ndarray
@@ -89,6 +91,7 @@ class Kernel:
             np.empty((rows, n)),
             np.empty((rows, n)),
             np.empty((rows, n), np.int32),
+            np.zeros((rows, n), np.bool_),
             np.zeros(rows * n + 1, np.int64),
             np.empty(lines * n, np.int32),
             np.empty(lines * n),
@@ -97,9 +100,9 @@ class Kernel:
             seen = np.zeros((0, n, SEEN), np.float32)
         _answer(
             *baskets, history.indptr, history.items, history.frequencies, history.baskets,
-            customers, self.reach.pairs, self.reach.facts, view, self.order, self.chance,
-            self.reach.scratch(), settings.candidates, settings.max_per_category,
-            settings.personal_weight, out, seen,
+            customers, self.reach.pairs, self.reach.mutual, self.reach.facts, view, self.order,
+            self.chance, self.reach.scratch(), self.reach.many(settings.candidates),
+            settings.max_per_category, settings.personal_weight, out, seen,
         )  # fmt: skip
         return out
 
@@ -144,8 +147,8 @@ def _find(indices, low, high, wanted):
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _answer(
-    indptr, items, h_indptr, h_items, h_frequencies, h_baskets, customers, pairs, facts, view,
-    order, chance, scratch, many, cap, personal_weight, out, seen_out,
+    indptr, items, h_indptr, h_items, h_frequencies, h_baskets, customers, pairs, mutual, facts,
+    view, order, chance, scratch, many, cap, personal_weight, out, seen_out,
 ):  # fmt: skip
     active = view[0]
     history = (h_indptr, h_items, h_frequencies, h_baskets)
@@ -158,7 +161,7 @@ def _answer(
     filled, n = 0, out.picked.shape[1]
     for row in range(len(out.many)):
         basket = items[indptr[row] : indptr[row + 1]]
-        found = find(row, basket, history, pairs, facts, active, scratch, many, best)
+        found = find(row, basket, history, pairs, mutual, facts, active, scratch, many, best)
         out.found[row] = found
         kind = 1 if h_indptr[row + 1] > h_indptr[row] else 0
         odds = _odds(found, best, order, kind)
@@ -168,7 +171,10 @@ def _answer(
                 weighed[place] *= personal_weight
         target = 1 if customers[row] else 0
         seen = seen_out[row] if len(seen_out) else np.empty((n, SEEN), np.float32)
-        to = (out.picked[row], out.relevance[row], out.relative[row], out.chance[row], seen)
+        to = (
+            out.picked[row], out.relevance[row], out.relative[row], out.chance[row], seen,
+            out.joined[row],
+        )  # fmt: skip
         out.many[row] = _pick(found, best, odds, weighed, view, cap, chance, target, to)
         for rank in range(n):
             begin = filled
@@ -198,12 +204,12 @@ def _odds(found, best, order, kind):
 def _pick(found, best, odds, weighed, view, cap, chance, target, out):
     """The likeliest candidates whose name is new and whose category is not full; how many.
 
-    out : item, relevance, that and the confidence in per cent, what the latter was told from, by
-    rank
+    out : item, relevance, that and the confidence in per cent, what the latter was told from,
+    whether it joined, by rank
     """
-    codes, _, _, values = best
+    codes, scores, _, values = best
     _, names, categories = view
-    picked, relevance, relative, confidence, seen = out
+    picked, relevance, relative, confidence, seen, joined = out
     said = np.empty(len(picked))
     rank = 0
     while rank < len(picked):
@@ -222,6 +228,7 @@ def _pick(found, best, odds, weighed, view, cap, chance, target, out):
         if same or (cap > 0 and categories[item] != 0 and full >= cap):
             continue
         picked[rank] = item
+        joined[rank] = scores[place] == 0
         relevance[rank] = max(np.float64(np.float32(score)), SMALLEST)
         relative[rank] = _rounded(100 * relevance[rank] / relevance[0])
         for feature in range(WIDTH):

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from erp.memory import give_back
 from erp.recommender import history as habits
-from erp.recommender import logistic, popularity, regression
+from erp.recommender import logistic, mutual, popularity, regression
 from erp.recommender.candidates import BASKET_FEATURES, FEATURES, Candidates, item_facts
 from erp.recommender.history import no_history
 from erp.recommender.kernel import SEEN, Kernel
@@ -93,6 +93,10 @@ def fit_parts(baskets, settings, categories, store_top: int = 100):
     """Similarity, popularity and item facts of some baskets."""
     similarity = similarities(baskets, settings)
     similarity = regression.fitted(similarity, item_weights(baskets, settings), settings)
+    common = mutual.commonest(similarity.sales)
+    similarity = mutual.fitted(
+        similarity, common, mutual.counted(baskets, common), settings.min_support
+    )
     sold = popularity.fit_popularity(baskets, settings.popularity_halflife_days, store_top)
     facts = item_facts(sold.shares, similarity.sales, categories)
     return similarity, sold, facts
@@ -229,7 +233,8 @@ class _Laboratory:
             indptr, items = take(self.baskets, chunk)
             hidden = one_hidden((self.draws(chunk, "hidden") + turn / TURNS) % 1, indptr)
             shown, (_, answers) = split(indptr, items, hidden)
-            found = self.reach.find(shown, history, self.view[0], self.settings.candidates)
+            many = self.reach.many(self.settings.candidates)
+            found = self.reach.find(shown, history, self.view[0], many)
             match = found.codes == answers[:, None]
             rows = np.flatnonzero(match.any(axis=1))
             kept.append(found.values[rows][..., :width])

@@ -17,6 +17,7 @@ import scipy.sparse as sp
 from erp.recommender import checks, neighbours
 
 MONTH = 30.4375 * 86400.0  # seconds
+NOT_TOLD = (np.zeros(0, np.int32), np.zeros((0, 0), np.float32))  # common, mutual
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,9 @@ class Similarity:
     strengths : float32 (pairs), what an item of a basket adds to the score of its neighbour: the
     similarity itself until `regression.fitted` tells,
     support : int32 (pairs), the unweighted number of sales that hold both,
-    sales : int32 (items), the unweighted number of sales that hold the item.
+    sales : int32 (items), the unweighted number of sales that hold the item,
+    common : int32 (common), the commonest items; mutual : float32 (common, common), what each of
+    them says for or against each other: none until `mutual.fitted` tells.
     """
 
     indptr: np.ndarray
@@ -36,11 +39,14 @@ class Similarity:
     strengths: np.ndarray
     support: np.ndarray
     sales: np.ndarray
+    common: np.ndarray
+    mutual: np.ndarray
 
     def checked(self, items: int) -> Similarity:
         """The same as compiled code reads it; ValueError where it is not of so many items."""
         indptr, indices = checks.csr(self.indptr, self.indices, items, items, "similarity")
         shape = (len(indices),)
+        _, common = checks.csr([0, len(self.common)], self.common, 1, items, "common items")
         return Similarity(
             indptr,
             indices,
@@ -48,6 +54,8 @@ class Similarity:
             checks.array(self.strengths, np.float32, shape, "strengths"),
             checks.array(self.support, np.int32, shape, "support"),
             checks.array(self.sales, np.int32, (items,), "sales of items"),
+            common,
+            checks.array(self.mutual, np.float32, (len(common),) * 2, "what items say of others"),
         )
 
     @property
@@ -149,4 +157,4 @@ def fit_similarity(
     ).tocsc()
     by_row = by_row.tocsr()  # columns ascend within a row now
     values, counts = values[by_row.data], counts[by_row.data]
-    return Similarity(pairs, by_row.indices, values, values, counts, sales)
+    return Similarity(pairs, by_row.indices, values, values, counts, sales, *NOT_TOLD)

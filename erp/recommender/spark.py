@@ -13,7 +13,15 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as F  # noqa: N812  as everybody calls it
 
-from erp.recommender import learning, regression, spark_learning, spark_pairs, spark_parts
+from erp.recommender import (
+    learning,
+    mutual,
+    regression,
+    spark_learning,
+    spark_mutual,
+    spark_pairs,
+    spark_parts,
+)
 from erp.recommender.candidates import item_facts
 from erp.recommender.catalogue import Catalogue
 from erp.recommender.fitting import HASHES_KEPT, facts_of
@@ -39,7 +47,10 @@ def fit(sales: Sales, catalogue: Catalogue, settings: ModelSettings) -> Model:
     for number, era in enumerate(eras):
         began = time.perf_counter()
         similarity = spark_pairs.fit_similarity(sales, era, sums[number], settings)
-        similarities.append(regression.fitted(similarity, sums[number].weighted, settings))
+        similarity = regression.fitted(similarity, sums[number].weighted, settings)
+        common = mutual.commonest(similarity.sales)
+        together = spark_mutual.counted(sales, era, common)
+        similarities.append(mutual.fitted(similarity, common, together, settings.min_support))
         pairs = len(similarities[-1].values)
         log.info("%d similar pairs in %.1f s", pairs, time.perf_counter() - began)
     heads = learning.Heads()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from erp.recommender.similarity import Similarity
+from erp.recommender.similarity import NOT_TOLD, Similarity
 
 PAIRS_HELD = 4_000_000  # before all but the strongest are let go
 
@@ -39,7 +39,8 @@ def of_pairs(kept, sales, rows, others, values, counts) -> Similarity:
         (np.arange(len(rows), dtype=np.int32), (kept[rows], kept[others])), shape=(items, items)
     )
     values, counts = values[pairs.data], counts[pairs.data]
-    return Similarity(pairs.indptr.astype(np.int64), pairs.indices, values, values, counts, sales)
+    starts = pairs.indptr.astype(np.int64)
+    return Similarity(starts, pairs.indices, values, values, counts, sales, *NOT_TOLD)
 
 
 class Pairs:

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from erp.recommender.candidates import FEATURES, Candidates, ItemFacts
+from erp.recommender.candidates import ENOUGH, FEATURES, Candidates, ItemFacts
 from erp.recommender.history import HistoryRows, no_history
-from erp.recommender.similarity import Similarity
+from erp.recommender.similarity import NOT_TOLD, Similarity
 
-ITEMS, ROWS, MANY = 40, 25, 12
+ITEMS, COMMON, ROWS, MANY = 40, 30, 25, 12
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +26,8 @@ def made():
         strong[rows, columns],
         np.full(len(rows), 7, np.int32),
         np.ones(ITEMS, np.int32),
+        random.permutation(ITEMS)[:COMMON].astype(np.int32),
+        (random.random((COMMON, COMMON)) - 0.4).astype(np.float32),
     )
     categories = random.integers(0, 4, ITEMS).astype(np.int32)  # 0: none
     facts = ItemFacts(
@@ -43,7 +45,10 @@ def made():
         random.random(ROWS).astype(np.float32),
     )
     active = random.random(ITEMS) < 0.9
-    return Candidates(similarity, facts), (dense, strong), facts, baskets, history, active
+    mutual = np.zeros((ITEMS, ITEMS), np.float32)
+    mutual[np.ix_(similarity.common, similarity.common)] = similarity.mutual
+    weights = dense, strong, mutual
+    return Candidates(similarity, facts), weights, facts, baskets, history, active
 
 
 def packed(baskets):
@@ -52,8 +57,8 @@ def packed(baskets):
 
 
 def test_candidates_are_the_best_by_strength_and_habit(made):
-    """B / sqrt(n) + P of active products outside of the basket, best first."""
-    reach, (_, strong), _, baskets, history, active = made
+    """B / sqrt(n) + P of active products outside of the basket, best first; then bestsellers."""
+    reach, (_, strong, _), facts, baskets, history, active = made
     found = reach.find(packed(baskets), history, active, MANY)
     for row, basket in enumerate(baskets):
         own = np.zeros(ITEMS)
@@ -65,12 +70,17 @@ def test_candidates_are_the_best_by_strength_and_habit(made):
         assert best.tolist() == found.codes[row][: len(best)].tolist()
         assert pytest.approx(scores[best], rel=1e-5) == found.scores[row][: len(best)]
         assert (own[best] > 0).tolist() == found.own[row][: len(best)].tolist()
-        assert (found.codes[row][len(best) :] == -1).all()
+        joined = np.argsort(-facts.popularity, kind="stable")
+        joined = joined[(scores[joined] == 0) & active[joined] & ~np.isin(joined, basket)]
+        joined = joined[: MANY - len(best) if len(best) >= ENOUGH else 0].tolist()
+        nobody = [-1] * (MANY - len(best) - len(joined))
+        assert joined + nobody == found.codes[row][len(best) :].tolist()
+        assert not found.scores[row][len(best) :].any()
 
 
 def test_features_say_what_their_names_say(made):
     """Recomputed one by one."""
-    reach, (dense, _), facts, baskets, history, active = made
+    reach, (dense, _, mutual), facts, baskets, history, active = made
     found = reach.find(packed(baskets), history, active, MANY)
     for row, basket in enumerate(baskets):
         pairs = slice(history.indptr[row], history.indptr[row + 1])
@@ -91,6 +101,7 @@ def test_features_say_what_their_names_say(made):
                 "trend": facts.trend[item],
                 "same_category": np.log1p(alike * (facts.category[basket] == category).sum()),
                 "score": np.log(found.scores[row, place] + 1e-3),
+                "mutual": np.log(max(mutual[basket, item].sum(), 0) + 1e-3),
                 "frequency": np.log(held[1] + 3e-3),
                 "frequency_short": np.log(held[0] + 3e-3),
                 "frequency_long": np.log(held[2] + 3e-3),
@@ -114,12 +125,13 @@ def test_one_basket_leaves_nothing_behind_for_the_next(made):
 
 def test_a_stranger_has_no_habits(made):
     """Without a history the basket alone decides, and an empty one has no candidates."""
-    reach, (_, strong), _, baskets, _, active = made
+    reach, (_, strong, _), _, baskets, _, active = made
     found = reach.find(packed(baskets), no_history(ROWS), active, MANY)
     assert not found.own.any()
     for row, basket in enumerate(baskets):
         reachable = set(np.flatnonzero(strong[basket].sum(axis=0) * active)) - set(basket)
-        assert min(MANY, len(reachable)) == np.count_nonzero(found.codes[row] >= 0)
+        assert min(MANY, len(reachable)) == np.count_nonzero(found.scores[row] > 0)
+        assert len(basket) or (found.codes[row] < 0).all()
 
 
 def test_a_basket_leaves_nothing_behind_for_the_next():
@@ -131,6 +143,7 @@ def test_a_basket_leaves_nothing_behind_for_the_next():
         np.array([0.9, 0.25], np.float32),
         np.full(2, 7, np.int32),
         np.ones(3, np.int32),
+        *NOT_TOLD,
     )
     facts = ItemFacts(np.zeros(3, np.float32), np.zeros(3, np.float32), np.zeros(3, np.int32), 1)
     found = Candidates(similarity, facts).find(

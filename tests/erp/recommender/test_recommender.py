@@ -343,4 +343,5 @@ def test_a_bestseller_beside_rare_products_is_not_called_likely():
     best = model.recommend(["never sold"], n=5)
     assert {"popular"} == {one["source"] for one in best}
     assert max(one["confidence_percentage"] for one in best) < 5
-    assert max(one["confidence_percentage"] for one in model.recommend(["p1"], n=5)) > 10
+    usual = model.recommend(["p1"], n=5)  # one of eleven others
+    assert 5 < min(one["confidence_percentage"] for one in usual)

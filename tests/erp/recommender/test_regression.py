@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 from scipy.optimize import nnls
 
-from erp.recommender import learning, regression, training_data
+from erp.recommender import learning, mutual, regression, training_data
 from erp.recommender.regression import NEIGHBOURS, SIMILARITY_PART
 from erp.recommender.settings import ModelSettings
-from erp.recommender.similarity import basket_weights
+from erp.recommender.similarity import NOT_TOLD, Similarity, basket_weights
 
 SETTINGS = ModelSettings(min_support=1, top_sim_per_item=500, ridge=4.0)
 
@@ -98,3 +98,31 @@ def test_threads_and_blocks_do_not_change_a_weight(monkeypatch):
     whole = weights_of(baskets)
     monkeypatch.setattr(regression, "ITEMS_AT_ONCE", 1)
     assert (whole == weights_of(baskets, ModelSettings(**{**vars(SETTINGS), "threads": 1}))).all()
+
+
+def test_two_of_a_kind_speak_against_each_other_and_companions_for():
+    """EASE's weights are the closed form, negative between what is bought instead of each other."""
+    random = np.random.default_rng(4)
+    rows = [
+        [0 if random.random() < 0.5 else 1, *(item for item in (2, 3) if random.random() < 0.6)]
+        for _ in range(400)
+    ]
+    held = np.zeros((len(rows), 4))
+    for row, items in enumerate(rows):
+        held[row, items] = 1
+    order = mutual.commonest(held.sum(axis=0).astype(np.int64))
+    counts = np.zeros((4, 4), np.int32)
+    indptr = np.concatenate(([0], np.cumsum([len(items) for items in rows])))
+    items = np.concatenate(rows).astype(np.int32)
+    mutual.add_pairs(indptr, items, mutual.places(order, 4), counts)
+    nothing = np.zeros(0, np.int32)
+    similarity = Similarity(np.zeros(5, np.int64), nothing, nothing, nothing, nothing, nothing,
+                            *NOT_TOLD)  # fmt: skip
+    found = mutual.fitted(similarity, order, counts, 2)
+    chosen = held[:, order]
+    inverse = np.linalg.inv(chosen.T @ chosen + mutual.RIDGE * np.eye(4))
+    expected = -inverse / inverse.diagonal()
+    np.fill_diagonal(expected, 0)
+    assert found.mutual == pytest.approx(expected, abs=1e-6)
+    place = mutual.places(order, 4)
+    assert found.mutual[place[0], place[1]] < 0 < found.mutual[place[2], place[3]]

@@ -16,14 +16,14 @@ STALE = ModelSettings(recency_halflife_months=1e4)  # yesterday counts as much a
 
 @pytest.fixture(scope="module")
 def fashion():
-    """What goes with each of 8 products is another one every 75 days; five years of sales."""
+    """What goes with each of 20 products is another of 20 every 75 days; five years of sales."""
     rng = random.Random(3)
     start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
     sales, lines = [], []
     for number in range(SALES):
         day = 1800 * number // SALES
-        first = rng.randrange(8)
-        other = 8 + (15 * first + 11 * (day // 75)) % 120
+        first = rng.randrange(20)
+        other = 20 + (first + 7 * (day // 75)) % 20  # all sell alike: no popularity tells
         sales.append({"sale_id": number, "sale_datetime": start + dt.timedelta(days=day)})
         lines += [{"sale_id": number, "product_id": f"p{item:03}"} for item in (first, other)]
     return training_data.from_frames(pl.DataFrame(lines), pl.DataFrame(sales))
