@@ -343,5 +343,6 @@ def test_a_bestseller_beside_rare_products_is_not_called_likely():
     best = model.recommend(["never sold"], n=5)
     assert {"popular"} == {one["source"] for one in best}
     assert max(one["confidence_percentage"] for one in best) < 5
-    usual = model.recommend(["p1"], n=5)  # one of eleven others
-    assert 5 < min(one["confidence_percentage"] for one in usual)
+    usual = model.recommend(["p1"], n=5)
+    said = [one["confidence_percentage"] for one in usual]
+    assert 6 < min(said) <= max(said) < 13  # a chance of one in eleven
