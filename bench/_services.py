@@ -46,6 +46,13 @@ class Scripts:
         if process.wait() != 0:
             sys.exit(f"{script} failed:\n{process.log.read_text()[-3000:]}")
 
+    def check(self, *processes: subprocess.Popen[bytes]) -> None:
+        """End the measurement when one of these scripts, which run on, has ended by itself."""
+        for process in processes:
+            if process.poll() is not None:
+                said = process.log.read_text()[-3000:]
+                sys.exit(f"{process.args[1]} ended with {process.returncode}:\n{said}")
+
     def stop(self, *processes: subprocess.Popen[bytes]) -> None:
         """End these scripts in order, or everything that runs."""
         for process in processes or self.started:

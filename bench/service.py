@@ -230,10 +230,11 @@ def bare(b: Bench, count: int, ready: dict[str, tuple[dict, bytes]], group: str)
 def live(b: Bench, sales: Sales) -> Metrics:
     """Latencies with producer, sink and service running together, 100 sales a second."""
     say(f"live, {len(sales)} sales at 100 a second")
-    b.scripts.start(SINK)
-    service = b.scripts.start(SERVICE)
+    sink, service = b.scripts.start(SINK), b.scripts.start(SERVICE)
     wait_until(lambda: "came, now" in service.log.read_text(), "the service")
+    wait_until(lambda: "partitions" in sink.log.read_text(), "the sink")
     replay(b, sales)
+    b.scripts.check(sink, service)
     wait_until(lambda: b.messages(contract.RECOMMENDATIONS) >= len(sales), "the answers")
     b.scripts.stop()
     entered = {each.key(): each.timestamp()[1] for each in b.read(contract.SALES.name)}
@@ -241,7 +242,9 @@ def live(b: Bench, sales: Sales) -> Metrics:
     warm = min(entered.values()) + WARM_UP_SECONDS * 1_000
     cold = sorted(answered[key] - moment for key, moment in entered.items() if moment < warm)
     took = sorted(answered[key] - moment for key, moment in entered.items() if moment >= warm)
+    incomplete = b.database[contract.RECOMMENDATIONS].count_documents({"complete": False})
     return {
+        "live_incomplete": metric(incomplete, 0, "answers", most=True),
         "live_median": metric(statistics.median(took), 100, "ms", most=True),
         "live_p90": metric(took[int(len(took) * 0.9)], None, "ms"),
         "live_p99": metric(took[int(len(took) * 0.99)], 500, "ms", most=True),

@@ -1,20 +1,31 @@
 """The trainer as a program: from files and from MongoDB, shown, cut off, evaluated, rolled back."""
 
+import subprocess
+import sys
+
 import pytest
 
 from erp import decisions, recommender
 from erp.contract import TABLES
 from erp.recommender import tuning
+from tests.environments import ROOT
 
 SCRIPT = "model_train_reco.py"
 
 
-@pytest.fixture
-def files(run_script, settings):
+@pytest.fixture(scope="module")
+def households(tmp_path_factory):
     """The folder of the four CSV files of forty households."""
-    made = run_script("csv_out/prepare.py", "--households", 40)
-    assert 0 == made.returncode, made.stderr
-    return f"csv:{settings.csv_dir}"
+    folder = tmp_path_factory.mktemp("households")
+    prepare = [sys.executable, str(ROOT / "csv_out" / "prepare.py"), "--households", "40"]
+    subprocess.run([*prepare, "--output", str(folder)], check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+@pytest.fixture
+def files(households):
+    """Those files as the trainer's source."""
+    return f"csv:{households}"
 
 
 @pytest.fixture
@@ -30,10 +41,10 @@ def train(run_script, settings):
     return run
 
 
-def test_files_and_mongodb_give_the_same_model(files, train, run_script, read_topic):
+def test_files_and_mongodb_give_the_same_model(files, households, train, run_script, read_topic):
     """The same sales, whatever their order: the same model to the bit."""
     from_files, _ = train("--source", files)
-    assert 0 == run_script("erp_simulator_producer.py").returncode
+    assert 0 == run_script("erp_simulator_producer.py", CSV_DIR=households).returncode
     messages = sum(len(read_topic(table.name)) for table in TABLES)
     assert 0 == run_script("erp_kafka_to_mongo.py", "--max-messages", messages).returncode
     from_mongo, _ = train()

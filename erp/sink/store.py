@@ -5,6 +5,7 @@ stands already is compared, by where its delivery came from, and replaced if tha
 """
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
@@ -19,6 +20,8 @@ from erp.contract import DELETIONS, SALES_ITEMS, Table
 from erp.mongo import COMMAND_NOT_FOUND, DUPLICATE_KEY, Document, is_outage, write_errors
 
 IDS_PER_QUERY = 200  # a longer `$in` costs more than in proportion
+WRITERS = 2  # connections over which the new documents of a batch go at once
+PART = 1_000  # documents of a batch that go over one of them
 UNENCODABLE = (BSONError, OverflowError)  # found by the driver, before it sends the batch
 
 
@@ -96,6 +99,7 @@ class Store:
     def __init__(self, database: Database[Document], swap: bool | None = None) -> None:
         self._database = database
         self._swap = _answers_hello(database) if swap is None else swap
+        self._writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="insert")
 
     def apply(self, writes: Iterable[Write]) -> Outcome:
         """Apply the writes in the order of each key; to apply them again changes nothing.
@@ -114,7 +118,7 @@ class Store:
                 document = _document(write)
                 document["kafka"] = write.origin._asdict()
                 document["stored_at"] = stored_at
-            if standing := _insert(collection, list(upserts.values()), outcome):
+            if standing := self._insert(collection, list(upserts.values()), outcome):
                 replace = _swap if self._swap else _read_and_replace
                 replace(collection, standing, outcome)
         return outcome
@@ -149,6 +153,25 @@ class Store:
         filters = [{"_id": key, **(origin.older() if self._swap else {})} for key, origin in doomed]
         deleted = collection.bulk_write([DeleteOne(which) for which in filters], ordered=False)
         outcome.deleted += deleted.deleted_count
+
+    def _insert(
+        self, collection: Collection[Document], writes: list[Write], outcome: Outcome
+    ) -> list[Write]:
+        """Insert what is new; returns the writes whose document stands already.
+
+        In parts at once, as each is of another key: while the server takes one, the next is made.
+        """
+        parts = [writes[first : first + PART] for first in range(0, len(writes), PART)]
+        under_way = [self._writers.submit(_insert, collection, part) for part in parts]
+        wait(under_way)  # also for the others when one fails, as all are written again then
+        standing: list[Write] = []
+        for part, future in zip(parts, under_way, strict=True):
+            problems = future.result()
+            outcome.stored += len(part) - len(problems)
+            standing += [part[p["index"]] for p in problems if p["code"] == DUPLICATE_KEY]
+            refused = (p for p in problems if p["code"] != DUPLICATE_KEY)
+            outcome.refusals += _refusals(part, refused)
+        return standing
 
 
 def _answers_hello(database: Database[Document]) -> bool:
@@ -193,19 +216,13 @@ def _document(write: Write) -> Document:
     return cast(Document, write.document)
 
 
-def _insert(collection: Collection[Document], writes: list[Write], outcome: Outcome) -> list[Write]:
-    """Insert what is new; returns the writes whose document stands already."""
-    problems: list[Document] = []
+def _insert(collection: Collection[Document], writes: list[Write]) -> list[Document]:
+    """Insert documents; returns what MongoDB said of those that it did not take."""
     documents = [_document(write) for write in writes]
     try:
-        if documents:
-            problems = write_errors(lambda: collection.insert_many(documents, ordered=False))
+        return write_errors(lambda: collection.insert_many(documents, ordered=False))
     except UNENCODABLE:
-        problems = _insert_one_by_one(collection, writes)
-    outcome.stored += len(writes) - len(problems)
-    standing = [writes[p["index"]] for p in problems if p["code"] == DUPLICATE_KEY]
-    outcome.refusals += _refusals(writes, (p for p in problems if p["code"] != DUPLICATE_KEY))
-    return standing
+        return _insert_one_by_one(collection, writes)
 
 
 def _insert_one_by_one(
