@@ -80,7 +80,7 @@ browser: .venv/.developing ## install the Chromium that the tests of the pages d
 
 test: browser ## check the code and run every test (Java 17 and Maven must be there)
 	@$(MAKE) --no-print-directory -j 2 lint compiled
-	$(PY) -m pytest -n 3
+	$(PY) -m pytest -n 4
 
 # The first use compiles the recommender's inner loops, for half a minute; who starts at the same
 # time would compile them too.

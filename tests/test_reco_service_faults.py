@@ -208,7 +208,7 @@ def test_sigterm_ends_in_time_while_a_server_is_away(shop, run_script, stack, se
     answers = shop.wait_for_sales("done", "cut", "waits")
     assert all(answer["complete"] for answer in answers.values())
     assert 0 == again.stop()
-    assert shop.committed() == shop.ends()
+    assert shop.committed() == shop.ends(), again.stderr
 
 
 def test_readyz_notices_a_server_that_is_away(shop, run_script, stack):
