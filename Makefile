@@ -88,10 +88,10 @@ compiled: .venv/.developing
 	@$(PY) examples/recommend_from_data_frames.py >/dev/null
 
 test-fast: .venv/.developing ## run the tests that need no Kafka and no MongoDB, within a minute
-	$(PY) -m pytest -n 3 -m "not stack"
+	$(PY) -m pytest -n 4 -m "not stack"
 
 coverage: .venv/.developing browser ## run every test and show which lines of erp/ none reaches
-	$(PY) -m pytest -n 3 --cov --cov-report=term:skip-covered --cov-report=html
+	$(PY) -m pytest -n 4 --cov --cov-report=term:skip-covered --cov-report=html
 
 lint: .venv/.developing ## check style, format and types
 	$(PY) -m ruff check
