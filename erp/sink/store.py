@@ -20,7 +20,7 @@ from erp.contract import DELETIONS, SALES_ITEMS, Table
 from erp.mongo import COMMAND_NOT_FOUND, DUPLICATE_KEY, Document, is_outage, write_errors
 
 IDS_PER_QUERY = 200  # a longer `$in` costs more than in proportion
-WRITERS = 2  # connections over which the new documents of a batch go at once
+WRITERS = 3  # connections over which the new documents of a batch go at once
 PART = 1_000  # documents of a batch that go over one of them
 UNENCODABLE = (BSONError, OverflowError)  # found by the driver, before it sends the batch
 
