@@ -337,10 +337,13 @@ def main() -> None:
 
 def connect_kafka(settings: Settings) -> None:
     """Wait for the brokers and create the topics that are missing."""
-    kafka.wait_for_kafka(settings.kafka, settings.startup_timeout_seconds)
     names = [settings.topic_prefix + name for name in contract.TOPICS]
     kafka.ensure_topics(
-        settings.kafka, names, settings.topic_partitions, settings.topic_replication_factor
+        settings.kafka,
+        names,
+        settings.topic_partitions,
+        settings.topic_replication_factor,
+        settings.startup_timeout_seconds,
     )
 
 

@@ -201,10 +201,12 @@ def opened(args: argparse.Namespace, settings: Settings, files: Files) -> Job:
     stop = Stop(idle_timeout=args.idle_timeout)
     topics = {table: settings.topic_prefix + table.name for table in contract.TABLES}
     with stop.starting():
-        admin = kafka.wait_for_kafka(settings.kafka, settings.startup_timeout_seconds)
-        names = [settings.topic_prefix + name for name in contract.TOPICS]
-        kafka.ensure_topics(
-            settings.kafka, names, settings.topic_partitions, settings.topic_replication_factor
+        admin = kafka.ensure_topics(
+            settings.kafka,
+            [settings.topic_prefix + name for name in contract.TOPICS],
+            settings.topic_partitions,
+            settings.topic_replication_factor,
+            settings.startup_timeout_seconds,
         )
         largest = kafka.largest_message(admin, topics.values())
     rejects = Rejects(args.rejects, keep=state.rejects_bytes)  # ours alone from here on
@@ -227,7 +229,7 @@ def opened(args: argparse.Namespace, settings: Settings, files: Files) -> Job:
         stop=stop,
         delivery=Delivery(
             column_outbox(settings.kafka, **{"message.max.bytes": largest}),
-            kafka.reader(settings.kafka),
+            admin,
             topics,
             stop,
             save,

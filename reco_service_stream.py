@@ -357,11 +357,14 @@ def main() -> int | None:
 
 def connect_kafka(settings: Settings) -> None:
     """Wait for the brokers and create the topics that are missing."""
-    kafka.wait_for_kafka(settings.kafka, settings.startup_timeout_seconds)
     names = (contract.SALES.name, contract.RECOMMENDATIONS, contract.DEAD_LETTER)
     topics = [settings.topic_prefix + name for name in names]
     kafka.ensure_topics(
-        settings.kafka, topics, settings.topic_partitions, settings.topic_replication_factor
+        settings.kafka,
+        topics,
+        settings.topic_partitions,
+        settings.topic_replication_factor,
+        settings.startup_timeout_seconds,
     )
 
 

@@ -87,7 +87,6 @@ def bench(csv_dir: Path, model: Path, backend: Literal["memory", "file"]) -> Ite
     """Kafka and MongoDB with empty topics, the products and nothing else; gone afterwards."""
     paths = {"csv_dir": csv_dir, "model_path": model}
     with services(mongo_backend=backend, **paths) as (stack, settings, scripts):
-        kafka.wait_for_kafka(settings.kafka)
         topics = [settings.topic_prefix + name for name in contract.TOPICS]
         kafka.ensure_topics(settings.kafka, topics, 3, 1)
         with MongoClient(stack.mongo_uri, tz_aware=True) as client, reading(settings) as watcher:

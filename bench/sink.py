@@ -94,7 +94,6 @@ class Place:
     def topics(self, prefix: str) -> None:
         """Make the topics of this prefix."""
         names = (*contract.TOPICS, "connect_dead_letter")
-        kafka.wait_for_kafka(self.settings.kafka)
         kafka.ensure_topics(self.settings.kafka, [prefix + name for name in names], PARTITIONS, 1)
 
 

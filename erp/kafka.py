@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
 from erp import contract
 from erp.process import Failure
@@ -78,16 +78,16 @@ def wait_for_kafka(options: Options, timeout: float = 60) -> AdminClient:
 
 
 def ensure_topics(
-    options: Options, names: Iterable[str], partitions: int, replication: int
-) -> None:
-    """Create the topics that are missing and wait until all partitions answer.
+    options: Options, names: Iterable[str], partitions: int, replication: int, timeout: float = 60
+) -> AdminClient:
+    """Create the topics that are missing and wait until all partitions answer; an admin client.
 
     A broker names itself the leader of a new partition some milliseconds before it acts as one.
-    Those that stand keep their settings and need no right to create. Raises Failure when the
-    brokers refuse or take too long.
+    Those that stand keep their settings and need no right to create. The brokers are waited for as
+    `wait_for_kafka` does. Raises Failure when they refuse or take too long.
     """
     wanted = list(names)
-    admin = AdminClient({**options, **_SILENT}, logger=log)
+    admin = wait_for_kafka(options, timeout)
     there = _patiently(lambda: admin.list_topics(timeout=QUERY_TIMEOUT).topics, "list the topics")
     missing = [
         NewTopic(
@@ -106,11 +106,8 @@ def ensure_topics(
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise Failure(f"cannot create topic {name}: {error.args[0].str()}") from None
-    asking = reader(options)
-    try:
-        _patiently(lambda: messages_in(asking, wanted), "see the topics")
-    finally:
-        asking.close()
+    _patiently(lambda: messages_in(admin, wanted), "see the topics")
+    return admin
 
 
 def largest_message(admin: AdminClient, topics: Iterable[str]) -> int:
@@ -124,21 +121,20 @@ def largest_message(admin: AdminClient, topics: Iterable[str]) -> int:
     return _patiently(ask, "read the topics' settings")
 
 
-def messages_in(reader: Consumer, topics: Iterable[str]) -> int:
+def messages_in(admin: AdminClient, topics: Iterable[str]) -> int:
     """How many messages these topics have taken since they were created.
 
     Raises KafkaException when one is not there or the brokers do not answer.
     """
-    known = reader.list_topics(timeout=QUERY_TIMEOUT).topics
-    messages = 0
+    known = admin.list_topics(timeout=QUERY_TIMEOUT).topics
+    ends: dict[TopicPartition, OffsetSpec] = {}
     for topic in topics:
         partitions = known[topic].partitions if topic in known else {}
         if not partitions:
             raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
-        for number in partitions:
-            place = TopicPartition(topic, number)
-            messages += reader.get_watermark_offsets(place, timeout=QUERY_TIMEOUT)[1]
-    return messages
+        ends |= {TopicPartition(topic, number): OffsetSpec.latest() for number in partitions}
+    told = admin.list_offsets(ends, request_timeout=QUERY_TIMEOUT)
+    return sum(future.result().offset for future in told.values())
 
 
 def _patiently(ask: Callable[[], T], what: str, timeout: float = 30) -> T:

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Mapping
 
 import polars as pl
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from erp import kafka
 from erp.contract import Table
@@ -26,7 +27,7 @@ class Delivery:
     ----------
     outbox : Columns
         Sends them.
-    reader : Consumer
+    admin : AdminClient
         Asks the topics how many messages they hold.
     topics : mapping
         The topic of each table; nobody else writes there.
@@ -39,14 +40,14 @@ class Delivery:
     def __init__(
         self,
         outbox: Columns,
-        reader: Consumer,
+        admin: AdminClient,
         topics: Mapping[Table, str],
         stop: Stop,
         save: Callable[[], None],
     ) -> None:
-        self._outbox, self._reader, self._topics = outbox, reader, topics
+        self._outbox, self._admin, self._topics = outbox, admin, topics
         self._stop, self._save = stop, save
-        self._stored_before = kafka.messages_in(reader, topics.values())
+        self._stored_before = kafka.messages_in(admin, topics.values())
         self._confirmed_at = time.monotonic()
         self._told_to_stop_at: float | None = None
 
@@ -99,7 +100,7 @@ class Delivery:
         """
         while True:
             try:
-                stored = kafka.messages_in(self._reader, self._topics.values())
+                stored = kafka.messages_in(self._admin, self._topics.values())
                 return max(0, self._outbox.delivered - (stored - self._stored_before))
             except KafkaException as error:
                 if self._out_of_patience():
