@@ -102,6 +102,7 @@ class Sink:
                 raise Failure(f"MongoDB: {mongo.first_line(error)}") from None
             log.warning("MongoDB is away: what is in hand is read again at the next start")
         finally:
+            self.pipeline.abandon()  # what follows a failure is not committed while closing
             self.report()
             self.consumer.close()
 

@@ -149,6 +149,8 @@ def is_outage(error: Exception) -> bool:
         return bool(error.details.get("writeConcernErrors")) or any(
             problem["code"] in _PASSING_CODES for problem in problems
         )
+    if isinstance(error, OperationFailure) and error.code is None:
+        return True  # a server that fails without saying why, as the embedded one for a moment
     return isinstance(error, PyMongoError) and (
         getattr(error, "code", None) in _PASSING_CODES or bool(error.timeout)
     )
