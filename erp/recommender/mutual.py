@@ -48,7 +48,7 @@ def add_pairs(indptr, items, place, counts):
 
     indptr, items : csr of the sales, each item once a sale; place : int32 (items), -1 of others
     """
-    held = np.empty(len(counts), np.int32)
+    held = np.empty(len(counts) + 1, np.int32)  # and a place for what is not common
     for sale in range(len(indptr) - 1):
         many = 0
         for item in items[indptr[sale] : indptr[sale + 1]]:

@@ -126,3 +126,10 @@ def test_two_of_a_kind_speak_against_each_other_and_companions_for():
     assert found.mutual == pytest.approx(expected, abs=1e-6)
     place = mutual.places(order, 4)
     assert found.mutual[place[0], place[1]] < 0 < found.mutual[place[2], place[3]]
+
+
+def test_a_sale_that_holds_everything_is_counted_within_bounds():
+    """Also where a rarer product follows all of the common ones; compiled, nobody looks."""
+    place, counts = mutual.places(np.array([1, 0], np.int32), 3), np.zeros((2, 2), np.int32)
+    mutual.add_pairs.py_func(np.array([0, 3]), np.array([0, 1, 2]), place, counts)
+    assert [[1, 1], [0, 1]] == counts.tolist()
