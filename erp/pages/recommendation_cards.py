@@ -136,6 +136,8 @@ def _product(t: Text, fmt: Formats, p: RecommendedProduct) -> str:
         if len(p.because_of) > REASONS:
             reasons += f" {t('reco_more', n=fmt.number(len(p.because_of) - REASONS))}"
         why.append(t("reco_because", reasons=reasons))
+    elif p.source == "model":  # it knows the basket's products and the customer's habit
+        why.append(t("reco_habit"))
     if p.support:
         why.append(t("reco_support", n=fmt.number(p.support)))
     bars = (

@@ -78,6 +78,10 @@ TEXTS: dict[str, dict[str, str]] = {
     "reco_source_category": {"es": "categoría", "en": "category"},
     "reco_source_popular": {"es": "popular", "en": "popular"},
     "reco_because": {"es": "porque lleva {reasons}", "en": "because of {reasons}"},
+    "reco_habit": {
+        "es": "por lo que compra este cliente",
+        "en": "from what this customer buys",
+    },
     "reco_support": {"es": "ventas con ambos: {n}", "en": "sales with both: {n}"},
     "reco_incomplete": {"es": "cesta incompleta", "en": "incomplete basket"},
     "reco_incomplete_help": {

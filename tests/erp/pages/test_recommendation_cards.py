@@ -79,6 +79,14 @@ def test_a_card_says_everything_that_is_known():
         assert expected in words
 
 
+def test_a_recommendation_that_the_basket_did_not_lead_to_tells_of_the_customers_habit():
+    """Of the model's; a bestseller says by itself what it is."""
+    made = [recommended(f"p{n}", source=source, because_of=[], support=0)
+            for n, source in enumerate(("model", "popular", "category"))]  # fmt: skip
+    words = Reader(cards(spanish, FMT, [recommendation(1, recommendations=made)], {})).words
+    assert 1 == words.count("por lo que compra este cliente")
+
+
 def test_what_is_missing_is_said_and_breaks_nothing():
     """No customer, no store, no names, no basket."""
     bare = recommendation(
