@@ -37,7 +37,7 @@ class Pipeline:
         Batches that may be on their way: one is written, the others wait.
     """
 
-    def __init__(self, write: Callable[[list[Write]], Outcome], depth: int = 3) -> None:
+    def __init__(self, write: Callable[[list[Write]], Outcome], depth: int = 2) -> None:
         self._write = write
         self._depth = depth
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
