@@ -232,7 +232,7 @@ def live(b: Bench, sales: Sales) -> Metrics:
     say(f"live, {len(sales)} sales at 100 a second")
     sink, service = b.scripts.start(SINK), b.scripts.start(SERVICE)
     wait_until(lambda: "came, now" in service.log.read_text(), "the service")
-    wait_until(lambda: "partitions" in sink.log.read_text(), "the sink")
+    wait_until(lambda: "reading" in sink.log.read_text(), "the sink")
     replay(b, sales)
     b.scripts.check(sink, service)
     wait_until(lambda: b.messages(contract.RECOMMENDATIONS) >= len(sales), "the answers")

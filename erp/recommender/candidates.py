@@ -271,17 +271,14 @@ def _add_mutual(found, basket, mutual, out):
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _features(found, size, frequencies, baskets, facts, scratch, out):
-    """Fill in the FEATURES of the first `found` candidates, in that order; sums are at mutual's."""
+    """Fill in the FEATURES of the first `found` candidates, in that order; mutual holds its sum."""
     popularity, trend, category, _ = facts
     sums, habit, _, by_category = scratch
     codes, scores, own, values = out
     size = max(size, 1)
     log_size, log_baskets = np.log(size), np.log(1 + baskets)
-    never, no_category, nothing = (
-        np.log(3e-3),
-        np.log(1e-2),
-        np.log(1e-3),
-    )  # most are, and a logarithm takes long
+    # most are one of these, and a logarithm takes long
+    never, no_category, nothing = np.log(3e-3), np.log(1e-2), np.log(1e-3)
     for place in range(found):
         item = codes[place]
         part = sums[item, 0] if sums[item, 0] >= 1e-5 else np.float32(0)
