@@ -50,14 +50,6 @@ STATUS_EVERY = 10  # s
 # Every copy gets its part of each topic. The cooperative assignor counts partitions whatever their
 # topic: of two copies one would have all of sales_items, which is most of the work.
 SHARING = {"partition.assignment.strategy": "roundrobin"}
-# Read ahead for a sink that is behind: some batches. By default it is 100,000 messages of each
-# partition, and a megabyte of each as the broker keeps it, which is several unpacked: that took
-# as much memory as all the rest and made nothing faster.
-AHEAD = {
-    "queued.max.messages.kbytes": 8_192,
-    "queued.min.messages": 5_000,
-    "fetch.message.max.bytes": 131_072,
-}
 
 MESSAGES = Counter("erp_sink_messages", "Messages read", ["topic"])
 RESULTS = Counter("erp_sink_results", "What became of the messages", ["result"])
@@ -84,7 +76,6 @@ class Sink:
             f"{settings.consumer_group_prefix}{STAGE}",
             settings.consumer_instance,
             **SHARING,
-            **AHEAD,
         )
         self.outbox = dead_letters.outbox(settings.kafka)
         self.dead_letter_topic = settings.topic_prefix + contract.DEAD_LETTER
