@@ -32,6 +32,20 @@ def test_the_oldest_sale_is_forgotten_first():
     assert all(str(key) == found.customer for key, found in sales)
 
 
+def test_sales_whose_keys_end_alike_are_told_apart():
+    """Whichever of them is forgotten, first, last or amidst, the others are found."""
+    sales, newest = ObservedSales(5), {}
+    for turn, ending in enumerate(np.random.default_rng(1).integers(0, 3, 400).tolist()):
+        key = turn % 7 << 32 | ending  # some come again while they are remembered
+        sales.put(key, sale(str(turn)))
+        newest[key] = str(turn)
+        if len(newest) > 5:
+            del newest[next(iter(newest))]
+        assert newest == {key: found.customer for key, found in sales}
+        assert newest == {key: sales.get(key).customer for key in newest}
+        assert all(sales.get(turn << 32 | 3) is None for turn in range(7))
+
+
 @pytest.mark.parametrize("known", [[], [2, 5, 9]])
 @pytest.mark.parametrize("bought", [[], [5], [1, 5, 9, 12]])
 def test_a_sale_that_is_added_and_taken_back_leaves_the_history(known, bought):
