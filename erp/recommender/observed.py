@@ -85,14 +85,15 @@ class ObservedSales:
         return place
 
     def _unchain(self, place: int) -> None:
+        """Let go of the oldest sale, which is the end of its chain."""
         chain = self._keys[place] & self._mask
         before = self._first[chain]
         if before == place:
-            self._first[chain] = self._next[place]
+            self._first[chain] = NOWHERE
             return
         while self._next[before] != place:
             before = self._next[before]
-        self._next[before] = self._next[place]
+        self._next[before] = NOWHERE
 
     def _at(self, place: int) -> ObservedSale:
         return ObservedSale(self._customers[place], self._codes[place], self._moments[place])
