@@ -35,7 +35,6 @@ import msgspec
 from pymongo.database import Database
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from config import Settings
 from erp import decisions, mongo, recommender
@@ -47,6 +46,7 @@ from erp.recommender import (
     columns,
     evaluation_report,
     evaluation_tables,
+    model_tables,
     replacement,
     sources,
     tuning,
@@ -147,9 +147,9 @@ def main() -> int | None:
         model = trained_here(asked, settings, until, output, console)
     if model is not None:
         save(model, output, settings.versions_kept)
-        summarise(model, output, console)
+        console.print(model_tables.summary(model, output))
         if asked.show:
-            show(model, asked.show, console)
+            console.print(model_tables.neighbours(model, asked.show))
     return None
 
 
@@ -358,47 +358,6 @@ def roll_back(output: Path, console: Console) -> None:
     except artefact.ArtefactError as error:
         raise Failure(str(error)) from error
     console.print(f"{output} is model {model.version} of {model.trained_at} ({came_from.name})")
-
-
-def summarise(model: Model, output: Path, console: Console) -> None:
-    """What the model is made of."""
-    counts = model.counts
-    table = Table("model", model.version, title=str(output))
-    table.add_row("sales", f"{counts['sales']:,} from {' to '.join(model.window)}")
-    table.add_row("products", f"{counts['products']:,}")
-    table.add_row("customers", f"{counts['customers']:,}")
-    table.add_row("similar pairs", f"{len(model.similarity.values):,}")
-    left_out = {
-        "returned": "lines_returned",
-        "without a sale": "lines_without_sale",
-        "invalid": "lines_invalid",
-    }
-    shown = [f"{counts[key]:,} {name}" for name, key in left_out.items() if counts.get(key)]
-    table.add_row("lines", ", ".join([f"{counts['lines']:,} used", *shown]))
-    for name in ("item_exponent", "size_exponent", "shrink", "ridge", "recency_halflife_months"):
-        table.add_row(name, f"{getattr(model.settings, name):g}")
-    if tuned := model.metrics.get("tuning"):
-        table.add_row("tuned", f"hit@10 {tuned['before']:.4f}, then {tuned['after']:.4f}")
-    console.print(table)
-
-
-def show(model: Model, product_id: str, console: Console) -> None:
-    """The neighbours of a product by name."""
-    similar = model.similar_items(product_id, 10)
-    name = model.catalogue.get(product_id).name or product_id
-    if not similar:
-        console.print(f"{name}: no product goes with it often enough")
-        return
-    table = Table("product", "name", "category", "similarity", "sales with both", title=name)
-    for one in similar:
-        table.add_row(
-            one["product_id"],
-            one["product_name"],
-            one["category"] or "",
-            f"{one['similarity']:.4f}",
-            str(one["support"]),
-        )
-    console.print(table)
 
 
 if __name__ == "__main__":
