@@ -2,8 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as StillWritingError
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from confluent_kafka import Message
@@ -63,12 +62,11 @@ class Pipeline:
         if not self._under_way:
             return None
         batch, future = self._under_way[0]
-        try:
-            outcome = future.result(timeout)
-        except StillWritingError:
-            if future.done():
-                raise
+        if timeout:
+            wait([future], timeout)
+        if not future.done():
             return None
+        outcome = future.result()
         self._under_way.popleft()
         return batch, outcome
 

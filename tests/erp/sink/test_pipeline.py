@@ -1,0 +1,68 @@
+"""Batches on their way to the database."""
+
+import threading
+import time
+
+import pytest
+
+from erp.sink.pipeline import Batch, Pipeline
+
+
+@pytest.fixture
+def gate():
+    """Opened at the end, so that no writer is left waiting."""
+    opened = threading.Event()
+    yield opened
+    opened.set()
+
+
+def test_a_batch_that_is_written_while_it_is_asked_for_is_no_error():
+    """The writer may end at any moment of the question."""
+    pipeline = Pipeline(lambda _: "stored")
+    until = time.monotonic() + 1
+    while time.monotonic() < until:
+        pipeline.submit(batch := Batch())
+        while (done := pipeline.finished()) is None:
+            pass
+        assert (batch, "stored") == done
+
+
+def test_batches_come_back_in_order_and_only_when_written(gate):
+    """One that is being written is waited for as long as asked, and holds up those behind it."""
+    pipeline = Pipeline(lambda writes: gate.wait() and writes)
+    first, second = Batch(writes=[1]), Batch(writes=[2])
+    pipeline.submit(first)
+    assert not pipeline.full
+    pipeline.submit(second)
+    assert pipeline.full
+    assert pipeline.finished() is None
+    began = time.monotonic()
+    assert pipeline.finished(0.2) is None
+    assert time.monotonic() - began >= 0.2
+    gate.set()
+    assert [(first, [1]), (second, [2])] == [pipeline.finished(10), pipeline.finished(10)]
+    assert pipeline.finished(10) is None
+
+
+def test_what_a_write_raised_is_raised_also_if_it_is_a_timeout():
+    """A server's timeout is not taken for a batch that is still being written."""
+
+    def refuse(_):
+        raise TimeoutError("the server")
+
+    pipeline = Pipeline(refuse)
+    pipeline.submit(Batch())
+    with pytest.raises(TimeoutError, match="the server"):
+        pipeline.finished(10)
+
+
+def test_an_abandoned_batch_is_counted_and_forgotten(gate):
+    """Nothing that follows is written or told."""
+    written = []
+    pipeline = Pipeline(lambda writes: gate.wait() and written.append(writes))
+    pipeline.submit(Batch(writes=["being written"]))
+    pipeline.submit(Batch(writes=["waiting"]))
+    assert 2 == pipeline.abandon()
+    gate.set()
+    assert pipeline.finished(0.2) is None
+    assert ["waiting"] not in written
