@@ -67,6 +67,10 @@ INDEXES: dict[str, list[IndexModel]] = {
 KEPT, EXPIRING = "created_at_-1", "expires"  # the index of created_at, without and with an end
 DAY = 86_400  # seconds
 CREATION_TRIES, CREATION_PAUSE = 4, 0.5  # of indexes that another stage creates too; s
+ESCAPING = (
+    "user and password must be escaped as in an address (%2F for /, %40 for @, %3A for :), and after"
+    " the host come /, perhaps a database, ? and name=value"
+)
 LASTING = WriteConcern(w="majority", j=True)  # an acknowledged write outlives a crash
 
 
@@ -83,7 +87,9 @@ def connect(uri: str, database: str, timeout: float = 60) -> Database[Document]:
             uri, tz_aware=True, appname="erp-stream", serverSelectionTimeoutMS=2_000
         )
     except (ConfigurationError, ValueError) as error:
-        raise Failure(f"MONGO_URI is not a connection string: {error}") from None
+        # the driver quotes what it cannot read, such as all that follows a "/" in a password
+        why = ESCAPING if "@" in uri else str(error)
+        raise Failure(f"MONGO_URI is not a connection string: {why}") from None
     deadline = time.monotonic() + timeout
     while True:
         try:
