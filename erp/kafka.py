@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
 from erp import contract
-from erp.process import Failure
+from erp.process import Failure, UsageError
 from erp.repeats import OnceInAWhile
 
 log = logging.getLogger("erp.kafka")
@@ -59,13 +59,19 @@ def wait_for_kafka(options: Options, timeout: float = 60) -> AdminClient:
     """An admin client, once the brokers answer.
 
     Waits up to `timeout` seconds with a word in the log; raises Failure when they stay away, and
-    at once when they refuse the user or show a certificate that is not trusted.
+    at once when they refuse the user or show a certificate that is not trusted; UsageError when
+    the client cannot be what `options` say.
     """
     address = options["bootstrap.servers"]
     refusals: list[KafkaError] = []
     # what goes wrong is in `refusals` and in the Failure, not in a line for each try
     listening: dict[str, Any] = {"log_level": "0", "error_cb": refusals.append}
-    admin = AdminClient({**options, **listening}, logger=log)
+    try:
+        admin = AdminClient({**options, **listening}, logger=log)
+    except KafkaException as error:
+        raise UsageError(
+            f"Kafka's settings cannot be used ({error.args[0].str()}): check the KAFKA_... variables"
+        ) from None
     deadline = time.monotonic() + timeout
     while True:
         try:

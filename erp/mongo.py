@@ -68,8 +68,8 @@ KEPT, EXPIRING = "created_at_-1", "expires"  # the index of created_at, without 
 DAY = 86_400  # seconds
 CREATION_TRIES, CREATION_PAUSE = 4, 0.5  # of indexes that another stage creates too; s
 ESCAPING = (
-    "user and password must be escaped as in an address (%2F for /, %40 for @, %3A for :), and after"
-    " the host come /, perhaps a database, ? and name=value"
+    "user and password must be escaped as in an address (%2F for /, %40 for @, %3A for :); behind"
+    " the hosts come /, perhaps a database, ? and name=value"
 )
 LASTING = WriteConcern(w="majority", j=True)  # an acknowledged write outlives a crash
 
