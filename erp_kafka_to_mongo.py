@@ -38,7 +38,8 @@ from erp.process import Failure, Stop, add_endless_flags, argument_parser, run, 
 from erp.sink.deliveries import BadMessageError, Reader, origin_of
 from erp.sink.pipeline import Batch, Partition, Pipeline
 from erp.sink.replay import replay, show
-from erp.sink.store import Outcome, Store, Write
+from erp.sink.store import Outcome, Store
+from erp.sink.writes import Write
 
 log = logging.getLogger("erp.sink")
 

@@ -70,7 +70,8 @@ def wait_for_kafka(options: Options, timeout: float = 60) -> AdminClient:
         admin = AdminClient({**options, **listening}, logger=log)
     except KafkaException as error:
         raise UsageError(
-            f"Kafka's settings cannot be used ({error.args[0].str()}): check the KAFKA_... variables"
+            f"Kafka's settings are wrong ({error.args[0].str()}): check KAFKA_SECURITY_PROTOCOL,"
+            " KAFKA_SASL_... and KAFKA_SSL_CA_LOCATION"
         ) from None
     deadline = time.monotonic() + timeout
     while True:

@@ -8,7 +8,7 @@ from confluent_kafka import Message
 
 from erp import kafka
 from erp.contract import TABLES, Record, Table, document
-from erp.sink.store import Origin, Write
+from erp.sink.writes import Origin, Write
 
 # A server may close the connection on a document over its 16 MiB, as if it went away.
 LARGEST_DOCUMENT = 16 * 1024 * 1024 - 1024  # bytes as BSON, without where it came from

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from confluent_kafka import Message
 
-from erp.sink.store import Outcome, Write
+from erp.sink.store import Outcome
+from erp.sink.writes import Write
 
 Partition = tuple[str, int]
 

@@ -10,7 +10,8 @@ from rich.table import Table as Grid
 from erp import dead_letters
 from erp.dead_letters import DeadLetter, LetterOutbox, Shelf
 from erp.sink.deliveries import BadMessageError, Reader
-from erp.sink.store import Origin, Outcome, Store, Write
+from erp.sink.store import Outcome, Store
+from erp.sink.writes import Origin, Write
 
 log = logging.getLogger("erp.sink")
 
@@ -20,18 +21,21 @@ BATCH = 1_000  # dead letters
 def replay(shelf: Shelf, reader: Reader, store: Store, outbox: LetterOutbox, topic: str) -> None:
     """Try them again; what fails again is put aside again in `topic`, with its new reason.
 
-    Raises the driver's error when MongoDB goes away: they are tried from the beginning next time.
+    Those whose key has a newer document, or was deleted since, are told apart. Raises the
+    driver's error when MongoDB goes away: they are tried from the beginning next time.
     """
-    stored = failed = 0
+    read = stored = failed = 0
     for letters in shelf.batches(BATCH):
         again, outcome = store_again(reader, store, letters)
         for letter in again:
             dead_letters.send_letter(outbox, topic, letter)
-        stored, failed = stored + len(letters) - len(again), failed + len(again)
-        log.info("%d stored, %d superseded", outcome.stored, outcome.superseded)
+        read, failed = read + len(letters), failed + len(again)
+        stored += outcome.stored
+        log.info("%d dead letters read, %d stored, %d put aside again", read, stored, failed)
     dead_letters.deliver(outbox)
     shelf.clear()
-    print(f"{stored} dead letters stored, {failed} put aside again")
+    late = read - stored - failed
+    print(f"{stored} dead letters stored, {failed} put aside again, {late} too old by now")
 
 
 def store_again(
@@ -49,7 +53,7 @@ def store_again(
             writes[origin] = reader.read(letter.key, letter.value, origin), letter
         except BadMessageError as bad:
             again.append(letter.again(bad.error_class, str(bad)))
-    outcome = store.apply(write for write, _ in writes.values())
+    outcome = store.apply(store.without_deleted([write for write, _ in writes.values()]))
     for refusal in outcome.refusals:
         _, letter = writes[refusal.write.origin]
         again.append(letter.again(refusal.error_class, refusal.reason))

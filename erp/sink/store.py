@@ -4,6 +4,7 @@ New documents are the common case in a stream of sales, so a batch is inserted f
 stands already is compared, by where its delivery came from, and replaced if that is older.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -18,50 +19,12 @@ from pymongo.errors import BulkWriteError, OperationFailure
 
 from erp.contract import DELETIONS, SALES_ITEMS, Table
 from erp.mongo import COMMAND_NOT_FOUND, DUPLICATE_KEY, Document, is_outage, write_errors
+from erp.sink.writes import Origin, Write, by_table, tombstone_key
 
 IDS_PER_QUERY = 200  # a longer `$in` costs more than in proportion
 WRITERS = 3  # connections over which the new documents of a batch go at once
 PART = 1_000  # documents of a batch that go over one of them
 UNENCODABLE = (BSONError, OverflowError)  # found by the driver, before it sends the batch
-
-
-class Origin(NamedTuple):
-    """Where a delivery came from; `timestamp` is the message's, aware, in UTC."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: datetime
-
-    def follows(self, stored: Document | None) -> bool:
-        """True when this delivery is newer than the one that a document says it came from.
-
-        Within a partition the offset decides. Across partitions, and where a topic was made anew
-        so that its offsets began again, the time does.
-        """
-        if not stored:
-            return True
-        if self.timestamp > stored["timestamp"]:
-            return True
-        return self.partition == stored["partition"] and self.offset > stored["offset"]
-
-    def older(self) -> Document:
-        """`follows` as a filter of MongoDB."""
-        return {
-            "$or": [
-                {"kafka.timestamp": {"$not": {"$gte": self.timestamp}}},
-                {"kafka.partition": self.partition, "kafka.offset": {"$lt": self.offset}},
-            ]
-        }
-
-
-class Write(NamedTuple):
-    """One delivery for one collection: a document, or None to delete what `key` names."""
-
-    table: Table
-    key: str  # the `_id`; of a deletion in sales_items the sale_id, whose lines all go
-    document: Document | None
-    origin: Origin
 
 
 class Refusal(NamedTuple):
@@ -104,29 +67,58 @@ class Store:
     def apply(self, writes: Iterable[Write]) -> Outcome:
         """Apply the writes in the order of each key; to apply them again changes nothing.
 
-        Raises the driver's error when the database is away or refuses for now (`is_outage`):
-        apply the same writes again then.
+        Where MongoDB refuses the newest version of a key, the one before it is stored. Raises the
+        driver's error when the database is away or refuses for now (`is_outage`): apply the same
+        writes again then.
         """
         outcome = Outcome()
         now = datetime.now(UTC)
         stored_at = now.replace(tzinfo=None)  # which the driver writes as UTC, in half the time
-        for table, (upserts, deletions) in _by_table(writes).items():
-            collection = self._database[table.name]
-            if deletions:
-                self._delete(table, list(deletions.values()), now, outcome)
-            for write in upserts.values():
-                document = _document(write)
-                document["kafka"] = write.origin._asdict()
-                document["stored_at"] = stored_at
-            if standing := self._insert(collection, list(upserts.values()), outcome):
-                replace = _swap if self._swap else _read_and_replace
-                replace(collection, standing, outcome)
+        for table, batch in by_table(writes).items():
+            if batch.deletions:
+                self._delete(table, list(batch.deletions.values()), now, outcome)
+            upserts = list(batch.upserts.values())
+            while upserts:
+                upserts = self._upsert(table, upserts, batch.earlier, stored_at, outcome)
         return outcome
+
+    def without_deleted(self, writes: Sequence[Write]) -> list[Write]:
+        """Those that no tombstone came after, of deliveries that were kept back for long."""
+        notes = self._notes([name for write in writes for name in _names(write)])
+        return [
+            write
+            for write in writes
+            if all(write.origin.follows(notes.get(name)) for name in _names(write))
+        ]
+
+    def _upsert(
+        self,
+        table: Table,
+        upserts: list[Write],
+        earlier: dict[str, list[Write]],
+        stored_at: datetime,
+        outcome: Outcome,
+    ) -> list[Write]:
+        """Store documents; returns what to store in the place of those that MongoDB refused."""
+        collection = self._database[table.name]
+        for write in upserts:
+            document = _document(write)
+            document["kafka"] = write.origin._asdict()
+            document["stored_at"] = stored_at
+        refused_before = len(outcome.refusals)
+        if standing := self._insert(collection, upserts, outcome):
+            replace = _swap if self._swap else _read_and_replace
+            replace(collection, standing, outcome)
+        refused = outcome.refusals[refused_before:]
+        return [earlier[key].pop() for key in (r.write.key for r in refused) if earlier.get(key)]
 
     def _delete(
         self, table: Table, deletions: list[Write], now: datetime, outcome: Outcome
     ) -> None:
-        """Delete what is older than its tombstone, after a note of it in `deletions`."""
+        """Delete what is older than its tombstone, after a note of it in `deletions`.
+
+        What no document stood for is noted too: one may wait among the dead letters.
+        """
         collection = self._database[table.name]
         origins = {write.key: write.origin for write in deletions}
         field_name = "sale_id" if table is SALES_ITEMS else "_id"
@@ -135,24 +127,32 @@ class Store:
             for document in _find(collection, field_name, list(origins), {field_name, "kafka"})
             if origins[document[field_name]].follows(document.get("kafka"))
         ]
-        if not doomed:
+        told = dict(doomed) | self._untold(table, origins)
+        if not told:
             return
-        notes = [
-            {
-                "_id": f"{table.name}:{key}",
-                "collection": table.name,
-                "key": key,
-                "stored_at": now,
-                "kafka": origin._asdict(),
-            }
-            for key, origin in doomed
-        ]
+        notes = [_note(table, key, origin, now) for key, origin in told.items()]
         self._database[DELETIONS].bulk_write(
             [ReplaceOne({"_id": note["_id"]}, note, upsert=True) for note in notes], ordered=False
         )
+        if not doomed:
+            return
         filters = [{"_id": key, **(origin.older() if self._swap else {})} for key, origin in doomed]
         deleted = collection.bulk_write([DeleteOne(which) for which in filters], ordered=False)
         outcome.deleted += deleted.deleted_count
+
+    def _untold(self, table: Table, origins: dict[str, Origin]) -> dict[str, Origin]:
+        """The tombstones, by key, of which there is no note as new."""
+        notes = self._notes([_name(table, key) for key in origins])
+        return {
+            key: origin
+            for key, origin in origins.items()
+            if origin.follows(notes.get(_name(table, key)))
+        }
+
+    def _notes(self, names: list[str]) -> dict[str, Document]:
+        """Where the tombstones of these names in `deletions` came from."""
+        found = _find(self._database[DELETIONS], "_id", names, {"kafka"})
+        return {note["_id"]: note["kafka"] for note in found}
 
     def _insert(
         self, collection: Collection[Document], writes: list[Write], outcome: Outcome
@@ -168,9 +168,8 @@ class Store:
         for part, future in zip(parts, under_way, strict=True):
             problems = future.result()
             outcome.stored += len(part) - len(problems)
-            standing += [part[p["index"]] for p in problems if p["code"] == DUPLICATE_KEY]
-            refused = (p for p in problems if p["code"] != DUPLICATE_KEY)
-            outcome.refusals += _refusals(part, refused)
+            standing += [part[p["index"]] for p in problems if _stands(p)]
+            outcome.refusals += _refusals(part, (p for p in problems if not _stands(p)))
         return standing
 
 
@@ -184,21 +183,32 @@ def _answers_hello(database: Database[Document]) -> bool:
     return True
 
 
-def _by_table(writes: Iterable[Write]) -> dict[Table, tuple[dict[str, Write], dict[str, Write]]]:
-    """For each table the last document of each key, and the deletions, which come first."""
-    tables: dict[Table, tuple[dict[str, Write], dict[str, Write]]] = {}
-    for write in writes:
-        upserts, deletions = tables.setdefault(write.table, ({}, {}))
-        if write.document is not None:
-            upserts[write.key] = write
-            continue
-        deletions[write.key] = write
-        gone = [write.key]
-        if write.table is SALES_ITEMS:
-            gone = [key for key in upserts if key.rpartition(":")[0] == write.key]
-        for key in gone:
-            upserts.pop(key, None)
-    return tables
+def _name(table: Table, key: str) -> str:
+    """The `_id` of a note of a deletion."""
+    return f"{table.name}:{key}"
+
+
+def _names(write: Write) -> set[str]:
+    """The notes of deletions that may be about a document."""
+    return {_name(write.table, write.key), _name(write.table, tombstone_key(write))}
+
+
+def _note(table: Table, key: str, origin: Origin, now: datetime) -> Document:
+    return {
+        "_id": _name(table, key),
+        "collection": table.name,
+        "key": key,
+        "stored_at": now,
+        "kafka": origin._asdict(),
+    }
+
+
+def _stands(problem: Document) -> bool:
+    """True when a document of this `_id` kept another one out, and not some other unique index."""
+    if problem["code"] != DUPLICATE_KEY:
+        return False
+    index = re.search(r"index: (\S+)", problem["errmsg"])
+    return index is None or index[1].rpartition("$")[2] == "_id_"
 
 
 def _find(
