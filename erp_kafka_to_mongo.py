@@ -46,7 +46,8 @@ log = logging.getLogger("erp.sink")
 STAGE = "sink"
 IDLE_TURN = 0.1  # s, the longest wait for a message
 PATIENCE = 1.0  # s that reading waits for the writer, before the partitions are paused
-SETTLE_SECONDS = 8  # for what is being written, when partitions move or the sink ends
+SETTLE_SECONDS = 6  # for what is being written, when partitions move or the sink ends
+GRACE_SECONDS = 9  # after a signal, of the 10 s that a supervisor grants
 STATUS_EVERY = 10  # s
 # Every copy gets its part of each topic. The cooperative assignor counts partitions whatever their
 # topic: of two copies one would have all of sales_items, which is most of the work.
@@ -114,12 +115,11 @@ class Sink:
             self.stop.rest()  # idle is who could read and has nothing in hand
         while done := self.pipeline.finished():
             self.finish(*done)
-        if self.pipeline.full and (done := self.pipeline.finished(PATIENCE)):
+        enough = self.stop.due
+        if (enough or self.pipeline.full) and (done := self.pipeline.finished(PATIENCE)):
             self.finish(*done)
         self.pause(self.pipeline.full)
-        if self.stop.due:
-            self.settle()
-        elif messages := self.read():
+        if not enough and (messages := self.read()):
             self.stop.count(len(messages))
             self.pipeline.submit(self.sort(messages))
         if time.monotonic() - self.reported[0] >= STATUS_EVERY:
@@ -160,7 +160,6 @@ class Sink:
         """Store a batch however long the database is away; runs in the pipeline's thread."""
 
         def apply() -> Outcome:
-            UP.set(0)
             outcome = self.store.apply(writes)
             UP.set(1)
             self.health.report("mongodb")
@@ -171,6 +170,7 @@ class Sink:
 
     def wait(self, seconds: float) -> bool:
         """Let the database rest; True to give up, since a signal came."""
+        UP.set(0)
         self.health.report("mongodb", "away")
         return self.stop.wait(seconds)
 
@@ -247,6 +247,7 @@ class Sink:
     def on_lost(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         """The partitions are another member's already, which reads what was not committed."""
         self.owned = set()
+        LAG.clear()  # it is another member's to tell
         consumer.unassign()
 
     def count(self, batch: Batch, outcome: Outcome, bad: int) -> None:
@@ -294,6 +295,15 @@ def open_shelf(settings: Settings) -> Shelf:
     )
 
 
+def show_letters(settings: Settings) -> None:
+    """List the dead letters."""
+    try:
+        with closing(open_shelf(settings)) as shelf:
+            show(shelf)
+    except KafkaException as error:
+        raise Failure(f"Kafka: {error.args[0].str()}") from None
+
+
 def try_again(settings: Settings, store: Store) -> None:
     """Replay the dead letters."""
     reader, outbox = Reader(settings.topic_prefix), dead_letters.outbox(settings.kafka)
@@ -302,6 +312,8 @@ def try_again(settings: Settings, store: Store) -> None:
             replay(shelf, reader, store, outbox, settings.topic_prefix + contract.DEAD_LETTER)
     except PyMongoError as error:
         raise Failure(f"MongoDB: {mongo.first_line(error)}; no dead letter is lost") from None
+    except KafkaException as error:
+        raise Failure(f"Kafka: {error.args[0].str()}; no dead letter is lost") from None
 
 
 def main() -> None:
@@ -317,12 +329,11 @@ def main() -> None:
     args = parser.parse_args()
     settings = Settings.load()
     start_logging("erp_kafka_to_mongo", settings.log_level, settings.describe())
-    stop = Stop(args.max_messages, args.idle_timeout)
+    stop = Stop(args.max_messages, args.idle_timeout, GRACE_SECONDS)
     with stop.starting():
         connect_kafka(settings)
     if args.show_dead_letters:
-        with closing(open_shelf(settings)) as shelf:
-            show(shelf)
+        show_letters(settings)
         return
     with stop.starting():
         store = Store(connect_mongo(settings))
@@ -331,6 +342,7 @@ def main() -> None:
         return
     health = Health(["kafka", "mongodb"])
     health.report("mongodb")
+    UP.set(1)
     if args.metrics_port is not None:
         serve(args.metrics_port, health)
     set_aside()

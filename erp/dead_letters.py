@@ -205,8 +205,8 @@ class Shelf:
 
 def _parse(message: Message, stage: str) -> DeadLetter | None:
     """The dead letter in a message, or None if it is another stage's."""
-    found = cast("list[tuple[str, bytes]]", message.headers() or [])
-    headers = {name: value.decode() for name, value in found}
+    found = cast("list[tuple[str, bytes | None]]", message.headers() or [])
+    headers = {name: value.decode(errors="replace") for name, value in found if value is not None}
     if headers.get("stage") != stage:
         return None
     return DeadLetter(

@@ -26,6 +26,7 @@ LAG_TIMEOUT = 2  # s for the brokers to tell committed offsets
 ROOM_FOR_HEADERS = {"max.message.bytes": "2097152"}  # of dead letters, above the usual 1 MiB
 RESTART_SECONDS = 45  # that the partitions of a named copy wait for its return
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 _SILENT = {"log_level": "3"}  # librdkafka: errors and worse
 PRODUCER_OPTIONS: dict[str, Any] = {
     "enable.idempotence": True,
@@ -364,7 +365,10 @@ def timestamp(message: Message) -> datetime:
 
 @lru_cache(maxsize=1024)  # messages that were sent together share their millisecond
 def _moment(milliseconds: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=milliseconds)
+    try:
+        return _EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return _LATEST  # of a client that counts in microseconds
 
 
 def complain(error: KafkaError) -> None:

@@ -344,6 +344,24 @@ def test_the_database_away_is_waited_for(stack, shop, run_script, database):
     assert 2000 == database["sales"].count_documents({})
 
 
+def test_a_signal_ends_it_in_time_while_the_database_is_frozen(stack, shop, run_script, database):
+    """A supervisor waits ten seconds; what was in hand is read again at the next start."""
+    sales, _ = rows(30)
+    sink = run_script.start("erp_kafka_to_mongo.py", SINK_BATCH_SIZE=5)
+    shop.send("sales", *sales[:10])
+    until(lambda: database["sales"].count_documents({}) == 10)
+    stack.mongo.freeze()
+    try:
+        shop.send("sales", *sales[10:])
+        until(lambda: "reading paused" in sink.stderr)
+        sink.process.terminate()
+        assert 0 == sink.process.wait(10)
+    finally:
+        stack.mongo.thaw()
+    shop.drain(20)
+    assert 30 == database["sales"].count_documents({})
+
+
 def test_partitions_that_were_lost_while_reading_was_paused_are_read_again(
     shop, settings, database, monkeypatch
 ):
@@ -421,11 +439,13 @@ def test_of_two_copies_of_one_name_the_older_ends_and_says_why(shop, run_script,
 
 
 def test_metrics_tell_what_was_stored_and_what_waits(shop, run_script, database):
-    """Messages, results, dead letters and lag, by the standard client."""
-    shop.send("sales", SALE, BAD["not-json"])
+    """Messages, results, dead letters and lag, by the standard client; up from the start on."""
     sink = run_script.start("erp_kafka_to_mongo.py", "--metrics-port", 0)
-    until(lambda: database["sales"].count_documents({}) == 1)
+    until(lambda: "reading 24 partitions" in sink.stderr)
     address = sink.stderr.split("metrics at ")[1].split()[0]
+    assert _page_with(address, "erp_sink_up 1.0")
+    shop.send("sales", SALE, BAD["not-json"])
+    until(lambda: database["sales"].count_documents({}) == 1)
     page = until(lambda: _page_with(address, 'erp_sink_results_total{result="bad"} 1.0'))
     assert 'erp_sink_results_total{result="stored"} 1.0' in page
     assert 'erp_sink_dead_letters_total{reason="not-json"} 1.0' in page
