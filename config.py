@@ -116,7 +116,7 @@ class Settings(BaseSettings):
     top_n: int = Field(5, ge=1, le=100)  # recommendations of each sale
 
     # The sink
-    sink_batch_size: int = Field(5_000, ge=1, le=100_000)  # messages read at once
+    sink_batch_size: int = Field(3_000, ge=1, le=100_000)  # messages read at once
     sink_on_bad_message: Literal["dead-letter", "log", "stop"] = "dead-letter"  # can't be stored
 
     # The recommendation service
