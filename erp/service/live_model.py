@@ -69,7 +69,7 @@ class LiveModel:
     ) -> None:
         self._path, self._top_n, self._database, self._health = path, top_n, database, health
         self._never, self._control_share = frozenset(never), control_share
-        self._catalogue = self._new_catalogue()
+        self._catalogue = self._new_catalogue(self._never)
         self._model: Model | None = None
         self._stamp: Stamp = None
         self._counted_at = float("-inf")
@@ -164,15 +164,15 @@ class LiveModel:
             stays = f"model {self.version} stays" if self._model else "what sells most is offered"
             log.error("the new model cannot be used, %s: %s", stays, error)
             return
-        if not self._never.issuperset(model.settings.never_recommend):
-            self._never |= frozenset(model.settings.never_recommend)
-            catalogue = self._new_catalogue()
-            catalogue.refresh()
-            self._catalogue = catalogue
+        never = self._never.union(model.settings.never_recommend)
+        if never != self._never:
+            catalogue = self._new_catalogue(never)
+            catalogue.refresh()  # while MongoDB is away this raises, and the model is loaded again
+            self._catalogue, self._never = catalogue, never
         self._take_over(model)
 
-    def _new_catalogue(self) -> LiveCatalogue:
-        return LiveCatalogue(self._database[contract.PRODUCTS.name], Catalogue(self._never))
+    def _new_catalogue(self, never: frozenset[str]) -> LiveCatalogue:
+        return LiveCatalogue(self._database[contract.PRODUCTS.name], Catalogue(never))
 
     def _count(self) -> None:
         """Offer what sells most, by the number of lines of each product."""

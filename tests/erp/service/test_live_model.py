@@ -3,10 +3,12 @@
 from datetime import UTC, datetime
 
 import pytest
+from pymongo.errors import PyMongoError
 
 from erp import recommender
 from erp.contract import PRODUCTS, RECOMMENDATIONS, SALES_ITEMS, Product, Sale, SaleItem, document
 from erp.metrics import Health
+from erp.service import live_catalogue
 from erp.service.baskets import Basket, Line
 from erp.service.live_model import LiveModel
 from erp.service.sale_answers import answers
@@ -139,4 +141,25 @@ def test_what_a_model_was_told_never_to_recommend_stays_so(live):
     live.start()
     fitted(("a", "c"), never_recommend=("c",)).save(live.path)
     live.refresh()
+    assert "c" != best(live)
+
+
+def test_a_model_that_comes_while_the_products_cannot_be_read_waits(live, stack, monkeypatch):
+    """What it never recommends is barred from its first answer on, not only from a restart."""
+    first, second = fitted(("a", "d")), fitted(("a", "c"), never_recommend=("c",))
+    first.save(live.path)
+    live.start()
+    second.save(live.path)
+    with monkeypatch.context() as patch:
+        patch.setattr(live_catalogue, "READ_TIMEOUT", 0.2)
+        stack.mongo.freeze()
+        try:
+            for _ in range(2):
+                with pytest.raises(PyMongoError):
+                    live.refresh()
+                assert (first.version, "d") == (live.version, best(live))
+        finally:
+            stack.mongo.thaw()
+    live.refresh()
+    assert second.version == live.version
     assert "c" != best(live)
