@@ -1,13 +1,13 @@
 """The model in service: replaced while running, and never without an answer.
 
 The model file is loaded when it appears and again whenever it is replaced; one that cannot be
-loaded changes nothing. Until there is one, what sells most is recommended. Names and activity
-come from MongoDB's products, the customers' newest purchases from the answers that were given
-since the model was trained, by this copy of the service and the others.
+loaded changes nothing. Until there is one, what sells most is recommended, and until that is
+counted nothing. Names and activity come from MongoDB's products, the customers' newest purchases
+from the answers that were given since the model was trained, by this copy of the service and the
+others.
 """
 
 import logging
-import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -28,12 +28,12 @@ from erp.recommender.customers import SALES_REMEMBERED
 from erp.recommender.model import Model
 from erp.service import sale_answers
 from erp.service.baskets import Basket, Line
+from erp.service.bestsellers import Bestsellers
 from erp.service.live_catalogue import LiveCatalogue
 
 log = logging.getLogger("erp.live_model")
 
-COUNT_EVERY = 60  # s between two counts of what sells, while there is no model
-COUNT_TIMEOUT = 60  # s for such a count
+START_PATIENCE = 5  # s for what sells to be counted, before sales are answered without
 HISTORY_MAX = SALES_REMEMBERED  # newest sales read back
 HISTORY_TIMEOUT = 60  # s to read them
 BATCH = 1_000  # documents that the database hands over at once
@@ -72,7 +72,8 @@ class LiveModel:
         self._catalogue = self._new_catalogue(self._never)
         self._model: Model | None = None
         self._stamp: Stamp = None
-        self._counted_at = float("-inf")
+        self._bestsellers = Bestsellers(database[contract.SALES_ITEMS.name])
+        self._counts: dict[str, int] = {}  # of which the model in service was made
         self._history_from: datetime | None = None
         AGE.set_function(self._age)
 
@@ -85,7 +86,7 @@ class LiveModel:
         """The answer to each basket, as a document."""
         model = self._model
         if model is None:
-            return sale_answers.nothing_known(baskets)
+            return sale_answers.nothing_known(baskets, self._catalogue.catalogue)
         return sale_answers.answers(model, baskets, self._top_n, self._control_share)
 
     def observe(self, baskets: list[Basket]) -> None:
@@ -104,14 +105,22 @@ class LiveModel:
         )
 
     def start(self) -> None:
-        """Read the products and the model, or what sells; raises the database's errors."""
+        """Read the products and the model; raises the database's errors.
+
+        Without a model what sells is counted, for a moment; then it is counted in the background.
+        """
         self.refresh_catalogue()
-        self.refresh()
+        self.refresh(START_PATIENCE)
+        if self._model is None:
+            log.warning("no model, and nothing counted that sells: nothing is recommended yet")
         set_aside()
         self._health.report("model")
 
-    def refresh(self) -> None:
-        """Load the model if its file changed; without one, count again what sells."""
+    def refresh(self, patience: float = 0.0) -> None:
+        """Load the model if its file changed; without one, offer what sells by the newest count.
+
+        patience : s that it may take to count
+        """
         stamp = _stamp(self._path)
         if stamp != self._stamp:
             if stamp is None:
@@ -119,9 +128,8 @@ class LiveModel:
             else:
                 self._load()
             self._stamp = stamp
-        waited = time.monotonic() - self._counted_at
-        if (self._model is None or self._model.algo == "popularity") and waited >= COUNT_EVERY:
-            self._count()
+        if self._model is None or self._model.algo == "popularity":
+            self._offer_what_sells(patience)
 
     def refresh_catalogue(self) -> None:
         """Take over changed products."""
@@ -174,20 +182,13 @@ class LiveModel:
     def _new_catalogue(self, never: frozenset[str]) -> LiveCatalogue:
         return LiveCatalogue(self._database[contract.PRODUCTS.name], Catalogue(never))
 
-    def _count(self) -> None:
-        """Offer what sells most, by the number of lines of each product."""
-        self._counted_at = time.monotonic()
-        with pymongo.timeout(COUNT_TIMEOUT):
-            lines = self._database[contract.SALES_ITEMS.name].aggregate(
-                [{"$group": {"_id": "$product_id", "lines": {"$sum": 1}}}]
-            )
-            counts = dict.fromkeys(self._catalogue.catalogue.products, 0)
-            counts |= {each["_id"]: each["lines"] for each in lines}
-        if not counts:
-            self._counted_at = float("-inf")  # an empty shop fills any moment
+    def _offer_what_sells(self, patience: float) -> None:
+        if (counted := self._bestsellers.newest(patience)) is None:
             return
-        if self._model is None or self._model.algo == "popularity":
+        counts = dict.fromkeys(self._catalogue.catalogue.products, 0) | counted
+        if counts != self._counts:
             self._take_over(recommender.popular(counts))
+            self._counts = counts
 
     def _take_over(self, model: Model) -> None:
         before = self._model
@@ -196,7 +197,7 @@ class LiveModel:
         model.customers.history.warm_up()
         if before is not None:
             model.observe_from(before)
-        self._model = model
+        self._model, self._counts = model, {}
         if before is not None:
             model.observe_from(before)  # what came meanwhile
             del before

@@ -71,10 +71,10 @@ def answers(
     return _documents(baskets, recommended, model.catalogue, model.algo, model.version, control)
 
 
-def nothing_known(baskets: list[Basket]) -> list[Document]:
-    """The answers of a shop without model, products and sales: nothing to offer."""
+def nothing_known(baskets: list[Basket], catalogue: Catalogue) -> list[Document]:
+    """The answers of a shop without model and sales: nothing to offer."""
     nothing: list[list[Document]] = [[] for _ in baskets]
-    return _documents(baskets, nothing, Catalogue(), "none", "none", [False] * len(baskets))
+    return _documents(baskets, nothing, catalogue, "none", "none", [False] * len(baskets))
 
 
 def encode(answer: Document) -> bytes:

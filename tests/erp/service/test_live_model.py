@@ -8,10 +8,11 @@ from pymongo.errors import PyMongoError
 from erp import recommender
 from erp.contract import PRODUCTS, RECOMMENDATIONS, SALES_ITEMS, Product, Sale, SaleItem, document
 from erp.metrics import Health
-from erp.service import live_catalogue
+from erp.service import bestsellers, live_catalogue, live_model
 from erp.service.baskets import Basket, Line
 from erp.service.live_model import LiveModel
 from erp.service.sale_answers import answers
+from tests import waiting
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 NAMES = "abcdef"
@@ -72,6 +73,42 @@ def test_without_a_model_what_sells_is_offered(live, database):
     database[SALES_ITEMS.name].insert_many([document(SALES_ITEMS, each) for each in items])
     live.start()
     assert ("c", "d") == (best(live), best(live, product="c"))
+
+
+def test_start_does_not_wait_for_what_sells_to_be_counted(live, database, monkeypatch, caplog):
+    """However long counting takes, sales are answered meanwhile; the count is used when it ends."""
+    database[SALES_ITEMS.name].insert_one(document(SALES_ITEMS, SaleItem("h", 1, "c", 1.0)))
+    with monkeypatch.context() as patch:
+        patch.setattr(bestsellers, "COUNT_TIMEOUT", 1e-9)
+        patch.setattr(live_model, "START_PATIENCE", 0.1)
+        live.start()
+    (answer,) = live.answers([basket()])
+    assert ("none", []) == (answer["model_version"], answer["recommendations"])
+    assert "A" == answer["basket_products"][0]["product_name"]
+    assert "what sells cannot be counted for now" in caplog.text
+    assert "nothing is recommended yet" in caplog.text
+
+    def counted():
+        live.refresh()
+        return live.version != "none"
+
+    waiting.until(counted)
+    assert "c" == best(live)
+
+
+def test_a_model_does_not_wait_for_what_sells_to_be_counted(live, stack, monkeypatch):
+    """It serves though the database has not answered how often each product was sold."""
+    monkeypatch.setattr(live_model, "START_PATIENCE", 0)
+    live.refresh_catalogue()
+    stack.mongo.freeze()
+    try:
+        live.refresh()
+        model = fitted(("a", "c"))
+        model.save(live.path)
+        live.refresh()
+        assert (model.version, "c") == (live.version, best(live))
+    finally:
+        stack.mongo.thaw()
 
 
 def test_new_file_is_taken_over_and_a_broken_or_missing_one_is_not(live, caplog):
