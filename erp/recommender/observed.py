@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -49,8 +50,9 @@ class ObservedSales:
         return len(self._customers)
 
     def __iter__(self) -> Iterator[tuple[int, ObservedSale]]:
-        """Keys and sales, in any order."""
-        return ((self._keys[place], self._at(place)) for place in range(len(self)))
+        """Keys and sales, the oldest first."""
+        places = chain(range(self._oldest, len(self)), range(self._oldest))
+        return ((self._keys[place], self._at(place)) for place in places)
 
     def get(self, key: int) -> ObservedSale | None:
         """The sale of this key, if it is among them."""
