@@ -8,6 +8,7 @@ others.
 """
 
 import logging
+import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -49,6 +50,7 @@ _SEEN = {
     "basket_products.product_id": 1,
     "basket_products.quantity": 1,
 }
+Seen = tuple[str, str | None, list[str], datetime]  # a sale as `Model.observe` takes it
 Stamp = tuple[int, int, int] | None
 
 
@@ -75,6 +77,8 @@ class LiveModel:
         self._bestsellers = Bestsellers(database[contract.SALES_ITEMS.name])
         self._counts: dict[str, int] = {}  # of which the model in service was made
         self._history_from: datetime | None = None
+        self._observing = threading.Lock()
+        self._meanwhile: list[Seen] | None = None  # seen while a model takes over from another
         AGE.set_function(self._age)
 
     @property
@@ -91,10 +95,7 @@ class LiveModel:
 
     def observe(self, baskets: list[Basket]) -> None:
         """Let the customers' histories know sales that were answered; from any thread."""
-        model = self._model
-        if model is None:
-            return
-        model.observe_many(
+        seen = [
             (
                 basket.sale.sale_id,
                 basket.sale.customer_id,
@@ -102,7 +103,12 @@ class LiveModel:
                 basket.sale.sale_datetime,
             )
             for basket in baskets
-        )
+        ]
+        with self._observing:
+            if self._model is not None:
+                self._model.observe_many(seen)
+            if self._meanwhile is not None:
+                self._meanwhile.extend(seen)
 
     def start(self) -> None:
         """Read the products and the model; raises the database's errors.
@@ -195,11 +201,9 @@ class LiveModel:
         model.use(self._catalogue.catalogue)
         model.recommend_many([[]], n=self._top_n)  # builds what the first call builds
         model.customers.history.warm_up()
+        self._succeed(model)
+        self._counts = {}
         if before is not None:
-            model.observe_from(before)
-        self._model, self._counts = model, {}
-        if before is not None:
-            model.observe_from(before)  # what came meanwhile
             del before
             set_aside()
         INFO.clear()
@@ -208,14 +212,30 @@ class LiveModel:
             "model %s (%s, trained %s) in service", model.version, model.algo, model.trained_at
         )
 
+    def _succeed(self, model: Model) -> None:
+        """Let a model follow the one in service, with all that this one observed, each sale once.
+
+        What is observed meanwhile comes last: nothing older has to make room before it was told.
+        """
+        with self._observing:
+            before, self._meanwhile = self._model, []
+        try:
+            if before is not None:
+                model.observe_from(before)
+            with self._observing:
+                model.observe_many(self._meanwhile)
+                self._model = model
+        finally:
+            self._meanwhile = None
+
     def _age(self) -> float:
         if self._model is None:
             return float("nan")
         return (datetime.now(UTC) - datetime.fromisoformat(self._model.trained_at)).total_seconds()
 
 
-def _seen(answer: Document) -> tuple[str, str | None, list[str], datetime]:
-    """A sale of the collection as `Model.observe` takes it."""
+def _seen(answer: Document) -> Seen:
+    """A sale of the collection."""
     lines = (Line(**line) for line in answer["basket_products"])
     return answer["_id"], answer["customer_id"], sale_answers.bought(lines), answer["timestamp"]
 

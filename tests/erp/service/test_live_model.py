@@ -8,6 +8,8 @@ from pymongo.errors import PyMongoError
 from erp import recommender
 from erp.contract import PRODUCTS, RECOMMENDATIONS, SALES_ITEMS, Product, Sale, SaleItem, document
 from erp.metrics import Health
+from erp.recommender import customers
+from erp.recommender.model import Model
 from erp.service import bestsellers, live_catalogue, live_model
 from erp.service.baskets import Basket, Line
 from erp.service.live_model import LiveModel
@@ -148,6 +150,31 @@ def test_purchases_outlive_a_change_of_the_model(live):
     live.refresh()
     offered = live.answers([basket(customer="regular")])[0]["recommendations"]
     assert {"d", "f"} == {each["product_id"] for each in offered}
+
+
+def test_each_sale_counts_once_when_the_model_changes(live, monkeypatch):
+    """Also when as many as are remembered were observed, and others while the next takes over."""
+    monkeypatch.setattr(customers, "SALES_REMEMBERED", 5)
+    fitted(("a", "c")).save(live.path)
+    live.start()
+    live.observe([basket(f"s{n}", "f", f"customer {n}") for n in range(8)])
+    observe_from, made = Model.observe_from, []
+
+    def observed_amidst(model, other):
+        live.observe([basket(f"earlier {len(made)}", "f", "early")])
+        new = observe_from(model, other)
+        live.observe([basket(f"later {len(made)}", "f", "late")])
+        made.append(model)
+        return new
+
+    monkeypatch.setattr(Model, "observe_from", observed_amidst)
+    fitted(("a", "d")).save(live.path)
+    live.refresh()
+    history = made[0].customers.history
+    bought = {name: history.sums_of(name) for name in [f"customer {n}" for n in range(4, 8)]}
+    bought |= {name: history.sums_of(name) for name in ("early", "late")}
+    assert 1 == len({tuple(totals) for _, _, totals in bought.values()})
+    assert [1] * 6 == [len(items) for items, _, _ in bought.values()]
 
 
 def test_sales_that_other_copies_answered_are_learnt(live, database):
