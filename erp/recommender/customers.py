@@ -74,7 +74,8 @@ class Customers:
         codes : int32, its item codes -> ours, -1 where there is none
         """
         with other._lock:
-            sales = list(other._observed)
+            as_they_are = iter(other._observed)
+        sales = list(as_they_are)
         keys = np.array([key for key, _ in sales], np.uint64)
         changed = 0
         for (key, sale), trained in zip(sales, self._are_trained(keys), strict=True):

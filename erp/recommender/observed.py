@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -50,9 +49,15 @@ class ObservedSales:
         return len(self._customers)
 
     def __iter__(self) -> Iterator[tuple[int, ObservedSale]]:
-        """Keys and sales, the oldest first."""
-        places = chain(range(self._oldest, len(self)), range(self._oldest))
-        return ((self._keys[place], self._at(place)) for place in places)
+        """Keys and sales as they are now, the oldest first; they may change meanwhile."""
+        older, newer = slice(self._oldest, len(self)), slice(self._oldest)
+        sales = map(
+            ObservedSale,
+            self._customers[older] + self._customers[newer],
+            self._codes[older] + self._codes[newer],
+            self._moments[older] + self._moments[newer],
+        )
+        return zip(self._keys[older] + self._keys[newer], sales, strict=True)
 
     def get(self, key: int) -> ObservedSale | None:
         """The sale of this key, if it is among them."""
