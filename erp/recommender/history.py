@@ -220,6 +220,11 @@ class History:
         self._half_lives = np.array(SCALES) * self.half_life_days * DAY  # seconds
         self._live: OrderedDict[str, Sums] = OrderedDict()
 
+    def untouched(self) -> History:
+        """The same without the sales that were added; the arrays are shared."""
+        arrays = self.indptr, self.items, self.sums, self.totals
+        return History(self.half_life_days, self.origin, self.rows, *arrays, self.max_live)
+
     def sums_of(self, customer: str) -> Sums | None:
         """Items, sums (items, 3) and totals (3) of a customer as seen from the origin, or None."""
         live = self._live.get(customer)

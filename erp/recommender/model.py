@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import math
 import operator
@@ -139,6 +140,12 @@ class Model:
         """Take over the sales that another (older) model observed; the number that were new."""
         codes = np.array([self._index.get(item, -1) for item in other.item_ids], np.int32)
         return self.customers.observe_from(other.customers, codes)
+
+    def unobserved(self) -> Model:
+        """The same model before it observed a sale; all but what customers bought is shared."""
+        twin = copy.copy(self)
+        twin.customers = Customers(self.customers.history.untouched(), self.customers.trained)
+        return twin
 
     # ---------------------------------------------------------------- recommendations
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pymongo
 from prometheus_client import Gauge
-from pymongo import DESCENDING
+from pymongo import ASCENDING, DESCENDING
 from pymongo.database import Database
 
 from erp import contract, recommender
@@ -154,20 +154,33 @@ class LiveModel:
             self._history_from = began
             return
         if self._history_from is None:
-            query = {"timestamp": {"$gt": datetime.fromisoformat(model.window[1])}}
+            self._read_back(model)
         else:
-            query = {"created_at": {"$gte": self._history_from - OVERLAP}}
-        new = self._observe(model, query)
-        if self._history_from is None and new:
-            log.info("%d sales since the model was trained are known again", new)
+            self._observe(model, "created_at", self._history_from - OVERLAP)
         self._history_from = began
 
-    def _observe(self, model: Model, query: dict[str, Any]) -> int:
+    def _read_back(self, model: Model) -> None:
+        """Let a twin of the model in service, which goes on meanwhile, begin with the history."""
+        twin = model.unobserved()
+        new = self._observe(twin, "timestamp", datetime.fromisoformat(model.window[1]))
+        self._succeed(twin)
+        if new:
+            log.info("%d sales since the model was trained are known again", new)
+
+    def _observe(self, model: Model, field: str, since: datetime) -> int:
+        """Of the answers whose `field` is a time since then the newest, the oldest of them first.
+
+        So a model that can remember no more forgets the oldest.
+        """
+        answers = self._database[contract.RECOMMENDATIONS]
         with pymongo.timeout(HISTORY_TIMEOUT):
-            found = self._database[contract.RECOMMENDATIONS].find(query, _SEEN, batch_size=BATCH)
-            newest = found.sort("timestamp", DESCENDING).limit(HISTORY_MAX)
+            times = answers.find({field: {"$gte": since}}, {field: 1, "_id": 0})
+            for first in times.sort(field, DESCENDING).skip(HISTORY_MAX - 1).limit(1):
+                since = first[field]
+            found = answers.find({field: {"$gte": since}}, _SEEN, batch_size=BATCH)
+            in_order = found.sort(field, ASCENDING)
             new = 0
-            while part := list(islice(newest, BATCH)):
+            while part := list(islice(in_order, BATCH)):
                 new += model.observe_many(map(_seen, part))
         return new
 

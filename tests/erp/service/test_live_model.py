@@ -1,6 +1,6 @@
 """The model in service as it comes, goes and learns."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pymongo.errors import PyMongoError
@@ -34,9 +34,9 @@ def fitted(pair, **settings):
     )
 
 
-def basket(sale_id="s", product="a", customer=None):
-    """A sale of one product."""
-    sale = Sale(sale_id, NOON, customer_id=customer)
+def basket(sale_id="s", product="a", customer=None, hours=0):
+    """A sale of one product, so many hours after noon."""
+    sale = Sale(sale_id, NOON + timedelta(hours=hours), customer_id=customer)
     return Basket(sale, 0, lines={1: Line(product, 1.0)}, complete=True)
 
 
@@ -198,6 +198,29 @@ def test_sales_that_other_copies_answered_are_learnt(live, database):
     live.refresh_history()
     offered = live.answers([basket(customer="regular")])[0]["recommendations"]
     assert {"c", "f"} == {each["product_id"] for each in offered}
+
+
+def test_of_the_sales_read_back_the_newest_are_remembered_longest(live, database, monkeypatch):
+    """Each counts once though more are there than are remembered, and others come at once."""
+    monkeypatch.setattr(customers, "SALES_REMEMBERED", 5)
+    monkeypatch.setattr(live_model, "HISTORY_MAX", 5)
+    model = fitted(("a", "c"))
+    model.save(live.path)
+    past = [basket(f"s{n}", "f", f"customer {n}", hours=n) for n in range(8)]
+    database[RECOMMENDATIONS].insert_many(answers(model, past, 2))
+    live.start()
+    live.observe([past[7], basket("amidst", "f", "other")])
+    live.refresh_history()
+    live.observe([basket("late", "f", "other")])
+    live.observe(past[6:])
+    expected = fitted(("a", "c"))
+    for each in [*past[3:], basket("amidst", "f", "other"), basket("late", "f", "other")]:
+        customer, when = each.sale.customer_id, each.sale.sale_datetime
+        expected.observe(each.sale.sale_id, customer, ["f"], when)
+    for name in ["other", *(f"customer {n}" for n in range(8))]:
+        wanted, known = (each.customers.history.sums_of(name) for each in (expected, live._model))
+        assert (wanted is None) == (known is None), name
+        assert wanted is None or wanted[2].tolist() == known[2].tolist(), name
 
 
 def test_what_a_model_was_told_never_to_recommend_stays_so(live):
