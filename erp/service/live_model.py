@@ -77,6 +77,7 @@ class LiveModel:
         self._bestsellers = Bestsellers(database[contract.SALES_ITEMS.name])
         self._counts: dict[str, int] = {}  # of which the model in service was made
         self._history_from: datetime | None = None
+        self._was_alone = False  # when that was read
         self._observing = threading.Lock()
         self._meanwhile: list[Seen] | None = None  # seen while a model takes over from another
         AGE.set_function(self._age)
@@ -144,19 +145,18 @@ class LiveModel:
     def refresh_history(self, alone: bool = False) -> None:
         """Let the model know the sales that were answered since it was trained, by any copy.
 
-        While this copy is `alone` it has answered all of them itself.
+        While this copy is `alone` it answers all of them itself, but what another one answered
+        before that is read once more.
         """
         model = self._model
         if model is None or model.algo == "popularity":
             return
         began = datetime.now(UTC)
-        if alone and self._history_from is not None:
-            self._history_from = began
-            return
         if self._history_from is None:
             self._read_back(model)
-        else:
+        elif not (alone and self._was_alone):
             self._observe(model, "created_at", self._history_from - OVERLAP)
+        self._was_alone = alone and self._history_from is not None
         self._history_from = began
 
     def _read_back(self, model: Model) -> None:

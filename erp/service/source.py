@@ -59,7 +59,7 @@ class Source:
     @property
     def alone(self) -> bool:
         """True while this member reads every partition that the topic had when it joined."""
-        return len(self._partitions) == self._partition_count
+        return 0 < len(self._partitions) == self._partition_count
 
     def skip_backlog(self) -> None:
         """Let a group that never committed begin with the messages that come from now on."""

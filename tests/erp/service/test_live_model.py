@@ -178,26 +178,24 @@ def test_each_sale_counts_once_when_the_model_changes(live, monkeypatch):
 
 
 def test_sales_that_other_copies_answered_are_learnt(live, database):
-    """Their answers are read from the collection; a copy that is alone needs not to."""
+    """Also those of a copy that died since the last look; a copy that stays alone reads nothing."""
     model = fitted(("a", "c"))
     model.save(live.path)
     live.start()
-    live.refresh_history()
+    live.refresh_history(alone=True)
 
-    def answered_elsewhere(customer):
+    def known_after(customer, alone):
         given = answers(model, [basket(f"{customer}{n}", "f", customer) for n in range(3)], 2)
         database[RECOMMENDATIONS].insert_many(given)
-        return {
-            each["product_id"]
-            for each in live.answers([basket(customer=customer)])[0]["recommendations"]
-        }
+        live.refresh_history(alone)
+        offered = live.answers([basket(customer=customer)])[0]["recommendations"]
+        return "f" in {each["product_id"] for each in offered}
 
-    answered_elsewhere("regular")
-    live.refresh_history(alone=True)
-    assert "f" not in answered_elsewhere("another")
-    live.refresh_history()
-    offered = live.answers([basket(customer="regular")])[0]["recommendations"]
-    assert {"c", "f"} == {each["product_id"] for each in offered}
+    assert known_after("while it started", alone=True)
+    assert not known_after("nobody", alone=True)
+    assert known_after("another copy", alone=False)
+    assert known_after("a copy that died", alone=True)
+    assert not known_after("nobody either", alone=True)
 
 
 def test_of_the_sales_read_back_the_newest_are_remembered_longest(live, database, monkeypatch):

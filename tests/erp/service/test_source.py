@@ -145,3 +145,15 @@ def test_lag_counts_what_was_not_read(settings, topic, member):
     source = member()
     take(source, 12)
     assert {0: 0, 1: 0} == source.lag()
+
+
+def test_alone_is_who_reads_all_partitions(settings, topic):
+    """Nobody is before joining the group, when there may be any number of others."""
+    group = f"{settings.consumer_group_prefix}x"
+    source = Source(settings.kafka, group, topic, lambda _: None, lambda _: None)
+    assert not source.alone
+    source.subscribe()
+    send(settings, topic, "a")
+    take(source, 1)
+    assert source.alone
+    source.close()
