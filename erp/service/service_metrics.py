@@ -15,7 +15,7 @@ LATE = Gauge("erp_reco_late_sales", "Incomplete answers that wait for late lines
 LAG = Gauge("erp_reco_lag_messages", "Sales in Kafka that were not read yet", ["partition"])
 LATENCY = Histogram(
     "erp_reco_latency_seconds",
-    "From the sale in Kafka to its answer",
+    "From the sale in Kafka to its first answer",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
 SCORING = Histogram(
@@ -30,9 +30,10 @@ def count_answers(answers: list[dict[str, Any]], kind: str) -> None:
     ANSWERS.labels(kind).inc(len(answers))
     if kind == "first":
         INCOMPLETE.inc(sum(not answer["complete"] for answer in answers))
+        for answer in answers:
+            LATENCY.observe(answer["latency_ms"] / 1000)
     by_source: dict[str, int] = {}
     for answer in answers:
-        LATENCY.observe(answer["latency_ms"] / 1000)
         for product in answer["recommendations"]:
             by_source[product["source"]] = by_source.get(product["source"], 0) + 1
     for source, products in by_source.items():
@@ -49,5 +50,6 @@ def show(waiting: int, late: int, lag: dict[int, int]) -> None:
     """Set what can go up and down."""
     WAITING.set(waiting)
     LATE.set(late)
+    LAG.clear()  # a partition may have gone to another copy
     for partition, messages in lag.items():
         LAG.labels(partition).set(messages)
