@@ -27,12 +27,15 @@ from erp.recommender.artefact import ArtefactError
 from erp.recommender.catalogue import Catalogue
 from erp.recommender.customers import SALES_REMEMBERED
 from erp.recommender.model import Model
+from erp.repeats import OnceInAWhile
 from erp.service import sale_answers
 from erp.service.baskets import Basket, Line
 from erp.service.bestsellers import Bestsellers
 from erp.service.live_catalogue import LiveCatalogue
 
 log = logging.getLogger("erp.live_model")
+unseen_log = logging.getLogger("erp.live_model.unseen")
+unseen_log.addFilter(OnceInAWhile())
 
 START_PATIENCE = 5  # s for what sells to be counted, before sales are answered without
 HISTORY_MAX = SALES_REMEMBERED  # newest sales read back
@@ -95,21 +98,29 @@ class LiveModel:
         return sale_answers.answers(model, baskets, self._top_n, self._control_share)
 
     def observe(self, baskets: list[Basket]) -> None:
-        """Let the customers' histories know sales that were answered; from any thread."""
-        seen = [
-            (
-                basket.sale.sale_id,
-                basket.sale.customer_id,
-                sale_answers.bought(basket.lines.values()),
-                basket.sale.sale_datetime,
+        """Let the customers' histories know sales that were answered; from any thread.
+
+        One that cannot be added is left out, its neighbours are not.
+        """
+        try:
+            self._tell(
+                [
+                    (
+                        basket.sale.sale_id,
+                        basket.sale.customer_id,
+                        sale_answers.bought(basket.lines.values()),
+                        basket.sale.sale_datetime,
+                    )
+                    for basket in baskets
+                ]
             )
-            for basket in baskets
-        ]
-        with self._observing:
-            if self._model is not None:
-                self._model.observe_many(seen)
-            if self._meanwhile is not None:
-                self._meanwhile.extend(seen)
+        except Exception as error:  # noqa: BLE001  the answers were given
+            if len(baskets) > 1:
+                for basket in baskets:
+                    self.observe([basket])
+            else:
+                kind = type(error).__name__
+                unseen_log.error("a sale cannot be remembered: %s", kind, exc_info=error)
 
     def start(self) -> None:
         """Read the products and the model; raises the database's errors.
@@ -158,6 +169,13 @@ class LiveModel:
             self._observe(model, "created_at", self._history_from - OVERLAP)
         self._was_alone = alone and self._history_from is not None
         self._history_from = began
+
+    def _tell(self, seen: list[Seen]) -> None:
+        with self._observing:
+            if self._model is not None:
+                self._model.observe_many(seen)
+            if self._meanwhile is not None:
+                self._meanwhile.extend(seen)
 
     def _read_back(self, model: Model) -> None:
         """Let a twin of the model in service, which goes on meanwhile, begin with the history."""
@@ -249,7 +267,7 @@ class LiveModel:
 
 def _seen(answer: Document) -> Seen:
     """A sale of the collection."""
-    lines = (Line(**line) for line in answer["basket_products"])
+    lines = [Line(**line) for line in answer["basket_products"]]
     return answer["_id"], answer["customer_id"], sale_answers.bought(lines), answer["timestamp"]
 
 

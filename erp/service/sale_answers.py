@@ -1,6 +1,7 @@
 """The answer to a sale, as it goes to the topic and to the collection."""
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Collection
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, cast
@@ -12,8 +13,13 @@ from erp.contract import Recommendation, Sale
 from erp.recommender.answers import numbered
 from erp.recommender.catalogue import Catalogue
 from erp.recommender.model import Model
+from erp.repeats import OnceInAWhile
+from erp.service import service_metrics
 from erp.service.baskets import Basket, Line
 from erp.sink.deliveries import BadMessageError, Reader
+
+log = logging.getLogger("erp.sale_answers")
+log.addFilter(OnceInAWhile())
 
 BASKET_LINES_MAX = 2_000  # of a basket shown in an answer, so that it stays a message that fits
 MESSAGE_BYTES_MAX = 900_000  # Kafka's brokers take a little over 1,000,000 by default
@@ -33,9 +39,17 @@ def sale_in(message: Message, reader: Reader) -> Sale:
     return sale
 
 
-def bought(lines: Iterable[Line]) -> list[str]:
+def bought(lines: Collection[Line]) -> list[str]:
     """The products that the customer took home: a negative quantity is a return."""
-    return [line.product_id for line in lines if line.quantity is None or line.quantity > 0]
+    try:
+        return [line.product_id for line in lines if line.quantity is None or line.quantity > 0]
+    except TypeError:  # another program stored quantities that are no numbers
+        numbers = (int, float)
+        return [
+            line.product_id
+            for line in lines
+            if not isinstance(line.quantity, numbers) or line.quantity > 0
+        ]
 
 
 def in_control(sale_id: str, share: float) -> bool:
@@ -51,9 +65,57 @@ def answers(
 ) -> list[Document]:
     """The answers to sales, scored together, with `n` products each, none of them on its lines.
 
-    Bestsellers go to `control_share` (0 to 1) of the sales. A document is the message with an
-    `_id`. Times are whole milliseconds.
+    Bestsellers go to `control_share` (0 to 1) of the sales. One that cannot be scored is answered
+    with nothing, its neighbours as ever. A document is the message with an `_id`. Times are whole
+    milliseconds.
     """
+    try:
+        return _scored(model, baskets, n, control_share)
+    except Exception as error:
+        if len(baskets) > 1:
+            return [
+                each for basket in baskets for each in answers(model, [basket], n, control_share)
+            ]
+        error.add_note(f"sale {baskets[0].sale.sale_id}")
+        kind = type(error).__name__
+        service_metrics.UNSCORED.labels(kind).inc()
+        log.error("a sale cannot be scored, nothing is recommended: %s", kind, exc_info=error)
+        return nothing_known(baskets, model.catalogue)
+
+
+def nothing_known(baskets: list[Basket], catalogue: Catalogue) -> list[Document]:
+    """The answers of a shop without model and sales: nothing to offer."""
+    nothing: list[list[Document]] = [[] for _ in baskets]
+    return _documents(baskets, nothing, catalogue, "none", "none", [False] * len(baskets))
+
+
+def encode(answer: Document) -> bytes:
+    """The message of an answer."""
+    return msgspec.json.encode({name: answer[name] for name in _FIELDS})
+
+
+def fit(answer: Document) -> bytes:
+    """The message of an answer, which shows fewer lines where they would not fit into one.
+
+    Its other fields alone may be more than MESSAGE_BYTES_MAX.
+    """
+    message = encode(answer)
+    while len(message) > MESSAGE_BYTES_MAX and (shown := answer["basket_products"]):
+        answer["basket_products"] = shown[: len(shown) * MESSAGE_BYTES_MAX // len(message)]
+        message = encode(answer)
+    return message
+
+
+def in_milliseconds(moment: datetime) -> datetime:
+    """The moment in UTC as MongoDB keeps it, so that message and document say the same.
+
+    Raises OverflowError where UTC would leave the calendar.
+    """
+    moment = moment.astimezone(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def _scored(model: Model, baskets: list[Basket], n: int, control_share: float) -> list[Document]:
     taken = [bought(basket.lines.values()) for basket in baskets]
     control = [in_control(basket.sale.sale_id, control_share) for basket in baskets]
     recommended = model.recommend_many(
@@ -69,26 +131,6 @@ def answers(
             returned = {line.product_id for line in basket.lines.values()}.difference(products)
             recommended[index] = _without(returned, model, basket, products, n, control[index])
     return _documents(baskets, recommended, model.catalogue, model.algo, model.version, control)
-
-
-def nothing_known(baskets: list[Basket], catalogue: Catalogue) -> list[Document]:
-    """The answers of a shop without model and sales: nothing to offer."""
-    nothing: list[list[Document]] = [[] for _ in baskets]
-    return _documents(baskets, nothing, catalogue, "none", "none", [False] * len(baskets))
-
-
-def encode(answer: Document) -> bytes:
-    """The message of an answer."""
-    return msgspec.json.encode({name: answer[name] for name in _FIELDS})
-
-
-def in_milliseconds(moment: datetime) -> datetime:
-    """The moment in UTC as MongoDB keeps it, so that message and document say the same.
-
-    Raises OverflowError where UTC would leave the calendar.
-    """
-    moment = moment.astimezone(UTC)
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _without(

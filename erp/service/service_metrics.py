@@ -9,6 +9,7 @@ ANSWERS = Counter("erp_reco_answers", "Sales answered: first, or improved by lat
 PRODUCTS = Counter("erp_reco_recommendations", "Products recommended", ["source"])
 INCOMPLETE = Counter("erp_reco_incomplete", "Sales answered with lines missing at the deadline")
 REFUSED = Counter("erp_reco_refused", "Sales put among the dead letters", ["reason"])
+UNSCORED = Counter("erp_reco_unscored", "Sales answered with nothing, by the error", ["error"])
 OUTAGES = Counter("erp_reco_outages", "Times that Kafka or MongoDB was away", ["service"])
 WAITING = Gauge("erp_reco_waiting_sales", "Sales that wait for their lines")
 LATE = Gauge("erp_reco_late_sales", "Incomplete answers that wait for late lines")

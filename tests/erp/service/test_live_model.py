@@ -152,6 +152,24 @@ def test_purchases_outlive_a_change_of_the_model(live):
     assert {"d", "f"} == {each["product_id"] for each in offered}
 
 
+def test_a_sale_that_cannot_be_remembered_is_left_out(live, monkeypatch, caplog):
+    """Its neighbours are remembered, and the log tells of many such sales once."""
+    fitted(("a", "c")).save(live.path)
+    live.start()
+    observe_many = Model.observe_many
+
+    def fails(model, seen):
+        if any(sale_id.startswith("odd") for sale_id, *_ in seen):
+            raise ZeroDivisionError
+        return observe_many(model, seen)
+
+    monkeypatch.setattr(Model, "observe_many", fails)
+    live.observe([basket(f"{kind}{n}", "f", "regular") for n in range(3) for kind in ("odd", "s")])
+    offered = live.answers([basket(customer="regular")])[0]["recommendations"]
+    assert {"c", "f"} == {each["product_id"] for each in offered}
+    assert 1 == caplog.text.count("a sale cannot be remembered: ZeroDivisionError")
+
+
 def test_each_sale_counts_once_when_the_model_changes(live, monkeypatch):
     """Also when as many as are remembered were observed, and others while the next takes over."""
     monkeypatch.setattr(customers, "SALES_REMEMBERED", 5)

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 
 from erp import recommender
 from erp.contract import Recommendation, Sale
@@ -105,3 +106,33 @@ def test_larger_share_keeps_the_sales_of_the_smaller():
     """Raising the share moves sales into the control arm and none out of it."""
     small, large = ({n for n in range(2_000) if in_control(f"{n}", s)} for s in (0.1, 0.3))
     assert small < large
+
+
+def test_a_sale_that_cannot_be_scored_is_answered_with_nothing(model, monkeypatch, caplog):
+    """Its neighbours get what they would get; it is counted, and many are told of once."""
+    recommend_many, metric = model.recommend_many, "erp_reco_unscored_total"
+    before = REGISTRY.get_sample_value(metric, {"error": "ArithmeticError"}) or 0
+
+    def fails(baskets, *rest, **named):
+        if any("a" in basket for basket in baskets):
+            raise ArithmeticError
+        return recommend_many(baskets, *rest, **named)
+
+    monkeypatch.setattr(model, "recommend_many", fails)
+    odd = [basket(f"odd{n}", products=("a",)) for n in range(3)]
+    given = answers(model, [basket("s"), *odd], 3)
+    assert ["s", "odd0", "odd1", "odd2"] == [each["_id"] for each in given]
+    assert ("f", "model") == offered(given[0])[0]
+    assert [[]] * 3 == [offered(each) for each in given[1:]]
+    assert ("none", "Rest") == (given[1]["algo"], given[1]["basket_products"][0]["category"])
+    assert before + 3 == REGISTRY.get_sample_value(metric, {"error": "ArithmeticError"})
+    assert 1 == caplog.text.count("a sale cannot be scored, nothing is recommended")
+    assert "sale odd0" in caplog.text
+
+
+def test_a_quantity_that_is_no_number_is_no_return(model):
+    """The sale is answered as if it said nothing of how many were bought."""
+    odd = basket(products=("e", "c", "d"))
+    odd.lines |= {2: Line("c", "many"), 3: Line("d", -1.0)}
+    (answer,) = answers(model, [odd], 2)
+    assert ["f", "a"] == [product for product, _ in offered(answer)]
