@@ -137,7 +137,10 @@ class Model:
         )
 
     def observe_from(self, other: Model) -> int:
-        """Take over the sales that another (older) model observed; the number that were new."""
+        """Take over the sales that another (older) model observed; the number that were new.
+
+        Before this one observes others: a full memory lets go of the oldest, which then seem new.
+        """
         codes = np.array([self._index.get(item, -1) for item in other.item_ids], np.int32)
         return self.customers.observe_from(other.customers, codes)
 

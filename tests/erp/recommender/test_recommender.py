@@ -294,6 +294,19 @@ def test_observed_sales_move_to_a_newer_model():
     assert "tea" in ids(new.recommend([], customer="anna"))
 
 
+def test_a_twin_that_observed_nothing_shares_all_but_that():
+    """It knows the customers of the training, none of the later sales, and answers the same."""
+    model = fitted(PAIRS, customers=["c"] * 30)
+    trained = [part.tolist() for part in model.customers.history.sums_of("c")]
+    model.observe("later", "c", ["tea"], START + dt.timedelta(days=40))
+    twin = model.unobserved()
+    assert trained == [part.tolist() for part in twin.customers.history.sums_of("c")]
+    assert (model.version, model.recommend(["milk"])) == (twin.version, twin.recommend(["milk"]))
+    assert not twin.observe("s3", "c", ["tea"])
+    assert twin.observe("later", "c", ["tea"], START + dt.timedelta(days=40))
+    assert 0 == twin.observe_from(model)
+
+
 def test_many_baskets_get_the_answers_of_each(shop):
     """In their order, whatever the batch."""
     baskets = [[f"p{i % 30}", f"p{(i * 7) % 30}"] for i in range(60)] + [[]]
