@@ -6,6 +6,7 @@ some seconds old, and what was confirmed since then is sent again.
 
 import contextlib
 import os
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,17 @@ import msgspec
 
 from erp.process import Failure, UsageError
 
-VERSION = 1
+VERSION = 2
 
 
 class Position(msgspec.Struct):
-    """How far one file got: up to the line `line`, or to its end."""
+    """How far the content `digest` of a file got: up to the line `line`, or to its end.
+
+    `name` is the file that it was sent from.
+    """
 
     name: str
+    digest: str = ""
     line: int = 0
     done: bool = False
 
@@ -41,8 +46,7 @@ class Checkpoint(msgspec.Struct):
     job : dict
         What the job was asked to do; another job cannot go on from here.
     files : dict
-        The position in each file, by `table:digest`: a changed file is a new one, and the same
-        content under another name is not.
+        The position in each file, by `table:name`; the one that was sent last is the last.
     tickets : int
         In live mode, the sales that were confirmed, in the order of their time.
     rejects_bytes : int
@@ -55,6 +59,22 @@ class Checkpoint(msgspec.Struct):
     rejects_bytes: int = 0
     counts: dict[str, Counts] = {}
     version: int = VERSION
+
+    def position(self, table: str, name: str, digest: str) -> Position:
+        """How far a file with this content got; nowhere, if it is to be sent from its beginning.
+
+        A content is not sent again under the name under which it came last, nor under another
+        unless a file of its table came since: then it is the news that a value is back.
+        """
+        key, its_table = f"{table}:{name}", f"{table}:"
+        known = self.files.get(key)
+        last = next((self.files[k] for k in reversed(self.files) if k.startswith(its_table)), None)
+        if known and known.digest == digest and (known.done or known is last):
+            return known
+        self.files.pop(key, None)
+        same = last is not None and last.digest == digest
+        self.files[key] = copy(last) if last and same else Position(name, digest)
+        return self.files[key]
 
 
 def load(path: Path, job: dict[str, Any]) -> Checkpoint:

@@ -27,11 +27,12 @@ def send_files(job: Job, files: Files, wanted: tuple[Table, ...]) -> None:
 
 def send_file(job: Job, file: CsvFile, only_choose: bool = False) -> None:
     """Send one file from where it was left, or only choose the sales in it."""
-    position = job.state.files.setdefault(
-        f"{file.table.name}:{file.digest()}", Position(file.path.name)
-    )
+    name = file.path.name
+    position = Position(name)
+    if not only_choose:
+        position = job.state.position(file.table.name, name, file.digest())
     if position.done:
-        log.info("%s was sent before, as %s", file.path.name, position.name)
+        log.info("%s was sent before, as %s", name, position.name)
         if file.table is not SALES or job.selection.everything:
             return
     for part in parts(job, file):

@@ -173,6 +173,17 @@ def test_several_files_and_packed_ones_are_one_table(shop, produce, read_topic):
     assert 3 == len(read_topic("products"))
 
 
+def test_an_export_that_returns_to_an_earlier_content_is_sent(shop, produce, read_topic):
+    """A price of 10, 7 and 10 again ends at 10, and what did not change is not sent again."""
+    write(shop, "products-2.csv", ["product_id", "9"])
+    for price in (10, 7, 10, 10):
+        write(shop, "products.csv", ["product_id,unit_price", f"1,{price}"])
+        produce("--resume", "--tables", "products")
+    messages = by_time(read_topic("products"))
+    assert [10, 7, 10] == [row["unit_price"] for row in rows(messages) if row["product_id"] == "1"]
+    assert 4 == len(messages)
+
+
 def test_a_damaged_archive_is_told_and_the_rest_is_sent(shop, produce, read_topic):
     """What can be read is sent; what cannot is one refused row, also where a block ends with it."""
     rows_ = "".join(f"{n},{hash(str(n)):x}\n" for n in range(80_000))
