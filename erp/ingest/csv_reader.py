@@ -83,7 +83,9 @@ def read_blocks(
         text = lines.take(block_bytes)
         if not text and not lines.faults:
             return
-        block = _parse_plain(file, text, first_line, skip_plain, numbers)
+        block = None
+        if not lines.cut:
+            block = _parse_plain(file, text, first_line, skip_plain, numbers)
         if block is None:
             block = _parse_quoted(file, text, first_line, lines)
         block.faults += lines.faults
@@ -110,6 +112,7 @@ class _Lines:
             self._readline = lambda size: text.readline(size).encode()
         self.number = 0
         self.faults: list[Fault] = []
+        self.cut: dict[int, str] = {}  # number of a line that is too long -> its beginning
         self._damage = ""
         while self.number < file.header_lines:
             self._readline(RECORD_BYTES)
@@ -120,26 +123,30 @@ class _Lines:
         return self._on_disk.tell() if not self._on_disk.closed else self._size
 
     def take(self, size: int) -> bytes:
-        """About `size` bytes of whole lines; empty at the end of the file."""
+        """About `size` bytes of whole lines; empty at the end of the file.
+
+        Of a line longer than a record may be nothing is left but a quote, if it opens or closes
+        one: the record that it belongs to ends where it would have ended.
+        """
         text = self._try(self._read, size)
         if text and not text.endswith(b"\n"):
-            rest = self._try(self._readline, RECORD_BYTES)
-            if len(rest) >= RECORD_BYTES and not rest.endswith(b"\n"):
-                whole = text[: text.rfind(b"\n") + 1]
-                self._refuse_long_line(text[len(whole) :], whole.count(b"\n"))
-                self._tell_damage()
-                return whole
-            text += rest
+            text += self._try(self._readline, RECORD_BYTES)
+            if len(text) > RECORD_BYTES:
+                text = self._without_long_line(text)
         self.number += _count(text, b"\n") + (bool(text) and not text.endswith(b"\n"))
         self._tell_damage()
         return text
 
-    def _refuse_long_line(self, beginning: bytes, lines_before: int) -> None:
-        while (more := self._try(self._readline, RECORD_BYTES)) and not more.endswith(b"\n"):
-            pass
-        self.number += lines_before + 1
-        value = beginning[:200].decode(errors="replace")
-        self.faults.append(Fault(self.number, "", value, "record_too_long"))
+    def _without_long_line(self, text: bytes) -> bytes:
+        start = text.rfind(b"\n", 0, -1) + 1
+        if len(text) - start <= RECORD_BYTES:
+            return text
+        quotes, more = text.count(b'"', start), text
+        while not more.endswith(b"\n") and (more := self._try(self._readline, RECORD_BYTES)):
+            quotes += more.count(b'"')
+        number = self.number + text.count(b"\n", 0, start) + 1
+        self.cut[number] = text[start : start + 200].decode(errors="replace")
+        return text[:start] + b'"' * (quotes % 2) + b"\n"
 
     def _try(self, read: Callable[[int], bytes], size: int) -> bytes:
         try:
@@ -328,16 +335,25 @@ def _parse_quoted(file: CsvFile, text: bytes, first_line: int, lines: _Lines) ->
         try:
             row = next(reader)
         except csv.Error as error:
-            faults.append(Fault(line, "", shown(record.give_back()), _quoting(error)))
+            first = record.give_back()
+            if line in lines.cut:
+                faults.append(Fault(line, "", lines.cut.pop(line), "record_too_long"))
+            else:
+                faults.append(Fault(line, "", shown(first), _quoting(error)))
             reader = csv.reader(record, delimiter=file.separator, strict=True)
             line += 1
             continue
-        if row and (fault := _unreadable(file, line, row)):
+        end = line + record.done()
+        if lines.cut and (cut := [n for n in range(line, end) if n in lines.cut]):
+            faults.append(Fault(line, "", lines.cut[cut[0]], "record_too_long"))
+            for number in cut:
+                del lines.cut[number]
+        elif row and (fault := _unreadable(file, line, row)):
             faults.append(fault)
         elif row:
             rows.append(row)
             numbers.append(line)
-        line += record.done()
+        line = end
     return Block(_frame(file, numbers, rows), faults)
 
 

@@ -126,6 +126,36 @@ def test_a_line_longer_than_a_record_may_be_is_a_fault(read, monkeypatch):
     assert [(3, "record_too_long")] == [(fault.line, fault.reason) for fault in faults]
 
 
+@pytest.mark.parametrize("block_bytes", [1, 100, 900])
+@pytest.mark.parametrize(
+    ("record", "lines"),
+    [
+        (b'2,"begin\n' + b"x" * 5_000 + b'\nend"\n', 3),
+        (b'2,"' + b"x" * 5_000 + b'\n9,z\nend"\n', 3),
+        (b'2,"begin\n' + b"x" * 5_000 + b'"\n', 2),
+        (b'2,"begin\n' + b'""' * 2_500 + b"\n" + b"y" * 1_050 + b'\n9,z\nend"\n', 5),
+    ],
+)
+def test_a_record_with_a_line_that_is_too_long_is_one_fault(
+    read, monkeypatch, record, lines, block_bytes
+):
+    """Nothing of it is a row, whichever of its lines it is, and later rows keep their numbers."""
+    monkeypatch.setattr(csv_reader, "RECORD_BYTES", 1_000)
+    rows, faults = read(HEAD + b"1,a\n" + record + b'3,c\n4,"d"\n', block_bytes=block_bytes)
+    assert [(2, "1", "a"), (3 + lines, "3", "c"), (4 + lines, "4", "d")] == rows
+    assert [(3, "record_too_long")] == [(fault.line, fault.reason) for fault in faults]
+
+
+def test_a_long_line_that_opens_a_quote_for_ever_costs_itself(read, monkeypatch):
+    """What comes after it is read as after any quote that is never closed."""
+    monkeypatch.setattr(csv_reader, "RECORD_BYTES", 1_000)
+    others = [b"%d,x" % number for number in range(2, 1_000)]
+    content = HEAD + b'1,"' + b"x" * 5_000 + b"\n" + b"\n".join(others)
+    rows, faults = read(content, block_bytes=100)
+    assert [f"{number}" for number in range(2, 1_000)] == [row[1] for row in rows]
+    assert [(2, "record_too_long")] == [(fault.line, fault.reason) for fault in faults]
+
+
 def test_a_megabyte_in_a_field_is_read(read):
     """Long fields are ordinary as long as they fit a record."""
     rows, faults = read(HEAD + b'1,"' + b"x" * 3_000_000 + b'"\n2,b\n')

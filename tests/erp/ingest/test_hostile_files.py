@@ -75,6 +75,7 @@ def test_the_ways_in_which_good_files_are_written(tmp_path, content):
         (f"3,{'x' * 2_000_000},1,\n4,ok,1,\n", {"message_too_large": 1}),
         (f"3,{'x' * 12_000_000},1,\n4,ok,1,\n", {"record_too_long": 1}),
         (f'3,"{"x" * 12_000_000}",1,\n4,ok,1,\n', {"record_too_long": 1}),
+        (f'3,"begin\n{"x" * 12_000_000}\nend",1,\n4,ok,1,\n', {"record_too_long": 1}),
         ('3,a,1,\n3,b,1,\n"3",c,1,\n', {"duplicate_key": 2}),
     ],
 )
