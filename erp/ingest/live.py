@@ -72,7 +72,10 @@ def play(job: Job, book: TicketBook, pace: Pace, limit: int | None) -> None:
         counts = job.counts(table)
         counts.not_selected = counts.read - counts.sent - sum(counts.rejected.values())
     if counts.not_selected and job.selection.everything and limit is None:
-        log.warning("%d lines are of no sale that was sent", counts.not_selected)
+        log.warning(
+            "%d lines are of no sale that was sent, or stand in a later file anew",
+            counts.not_selected,
+        )
 
 
 def send_ticket(job: Job, ticket: Ticket) -> bool:

@@ -73,7 +73,10 @@ class Ticket(NamedTuple):
 
 
 class TicketBook:
-    """Sales with their lines, filled in any order, read in the order of their time."""
+    """Sales with their lines, filled in any order, read in the order of their time.
+
+    Of a sale or a line that is added twice, as from files that overlap, the last one stays.
+    """
 
     def __init__(self, path: Path) -> None:
         self._base = sqlite3.connect(path, isolation_level=None)
@@ -108,6 +111,11 @@ class TicketBook:
         """Put in order what was added; call it once, before reading."""
         self._base.executescript(
             """
+            CREATE INDEX sales_by_id ON sales (sale_id);
+            DELETE FROM sales WHERE EXISTS (
+                SELECT 1 FROM sales AS newer
+                WHERE newer.sale_id = sales.sale_id AND newer.rowid > sales.rowid
+            );
             CREATE INDEX sales_by_moment ON sales (moment);
             CREATE INDEX lines_by_sale ON lines (sale_id, line_n);
             """
@@ -123,14 +131,16 @@ class TicketBook:
             (-1 if limit is None else max(0, limit - skip), skip),
         )
         for moment, sale_id, header in sales:
-            lines = self._base.execute(
-                "SELECT line FROM lines WHERE sale_id = ? ORDER BY line_n, rowid", (sale_id,)
+            lines = self._base.execute(  # beside max() SQLite gives the line of that very row
+                "SELECT line, max(rowid) FROM lines WHERE sale_id = ?"
+                " GROUP BY line_n ORDER BY line_n",
+                (sale_id,),
             )
             yield Ticket(
                 datetime.fromtimestamp(moment / 1e6, UTC),
                 sale_id,
                 header,
-                [line for (line,) in lines],
+                [line for line, _ in lines],
             )
 
     def close(self) -> None:

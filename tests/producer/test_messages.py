@@ -129,6 +129,28 @@ def test_live_sends_by_time_each_header_before_its_lines(produce, read_topic):
     assert sales[1].timestamp()[1] > lines[1].timestamp()[1]
 
 
+def test_live_sends_once_what_stands_in_two_files(shop, read_topic, run_script):
+    """Of exports that overlap the header and the line of the last one; the others are told."""
+    for name, *rows_ in (
+        ("sales-2.csv", "sale_id,sale_datetime,store_id", "a,2024-03-01T10:00:00,013"),
+        ("sales_items-2.csv", "sale_id,line_n,product_id,quantity", "a,2,8,3", "z,1,8,1"),
+    ):
+        (shop / name.replace("-2", "")).rename(shop / name.replace("-2", "-1"))
+        write(shop, name, rows_)
+    done = run_script(SCRIPT, "--json", "--mode", "live", "--rate", "0")
+    counts = json.loads(done.stdout)["tables"]
+    assert {"sales": (4, 3, 1), "sales_items": (6, 4, 2)} == {
+        name: tuple(counts[name][count] for count in ("read", "sent", "not_selected"))
+        for name in ("sales", "sales_items")
+    }
+    assert "2 lines are of no sale that was sent, or stand in a later file anew" in done.stderr
+    assert {"013"} == {
+        row["store_id"] for row in rows(read_topic("sales")) if row["sale_id"] == "a"
+    }
+    lines = [row for row in rows(read_topic("sales_items")) if row["sale_id"] == "a"]
+    assert [(1, 2), (2, 3)] == [(row["line_n"], row["quantity"]) for row in lines]
+
+
 @pytest.mark.usefixtures("shop")
 def test_history_and_live_share_the_sales_between_them(produce, read_topic):
     """--until and --since at the same moment send everything once."""

@@ -13,8 +13,8 @@ NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 
 
 def sales(*minutes):
-    """Sales named by their minutes after noon."""
-    moments = [NOON + timedelta(minutes=minute) for minute in minutes]
+    """Sales named by their minutes after noon, to the whole minute."""
+    moments = [NOON + timedelta(minutes=int(minute)) for minute in minutes]
     return pl.DataFrame({"sale_id": [f"{minute}" for minute in minutes], "sale_datetime": moments})
 
 
@@ -71,11 +71,14 @@ def test_a_selection_without_sales_has_no_lines():
 
 @pytest.fixture
 def book(tmp_path):
+    """Filled from two files of each table; the second has the sale 30 and one of its lines anew."""
     book = TicketBook(tmp_path / "tickets")
-    for rows in (sales(30, 10), sales(20, 10)):
+    for rows in (sales(30, 10.2), sales(20, 10.1, 30)):
         book.add_sales(rows, messages(rows))
-    for rows in (lines(("10", 2), ("30", 1)), lines(("10", 1), ("none", 1))):
-        book.add_lines(rows, messages(rows))
+    for file, rows in enumerate(
+        (lines(("10.2", 2), ("30", 1), ("30", 2)), lines(("10.2", 1), ("none", 1), ("30", 2)))
+    ):
+        book.add_lines(rows, messages(rows.with_columns(file=file)))
     book.close_input()
     yield book
     book.close()
@@ -84,13 +87,19 @@ def book(tmp_path):
 def test_tickets_come_by_time_with_their_lines_by_number(book):
     """Whatever the order of the files; sales of one moment stay in the order of the files."""
     tickets = list(book.tickets())
-    assert ["10", "10", "20", "30"] == [ticket.sale_id for ticket in tickets]
-    assert [["10/1", "10/2"], [], ["30/1"]] == [ticket.lines for ticket in tickets[1:]]
+    assert ["10.2", "10.1", "20", "30"] == [ticket.sale_id for ticket in tickets]
+    assert [["10.2/1/1", "10.2/2/0"], [], []] == [ticket.lines for ticket in tickets[:3]]
     assert NOON + timedelta(minutes=10) == tickets[0].moment
+
+
+def test_what_stands_in_two_files_comes_once_as_the_last_one_has_it(book):
+    """Exports that overlap are one sale and one of each of its lines."""
+    (last,) = book.tickets(skip=3)
+    assert ("30", ["30/1/0", "30/2/1"]) == (last.sale_id, last.lines)
 
 
 def test_tickets_can_go_on_after_some_and_end_at_a_limit(book):
     """`skip` and `limit` count from the first sale."""
-    assert ["10", "20"] == [ticket.sale_id for ticket in book.tickets(skip=1, limit=3)]
+    assert ["10.1", "20"] == [ticket.sale_id for ticket in book.tickets(skip=1, limit=3)]
     assert [] == list(book.tickets(skip=3, limit=2))
     assert 4 == len(book)
