@@ -29,7 +29,8 @@ _NOT_FINITE = r"(?i)^[+-]?(nan|inf|infinity)$"
 _CLOCK = (
     r"(?:,?[T ](?P<hour>\d{1,2}):(?P<minute>\d{2})"
     r"(?::(?P<second>[0-5]\d)(?:[.,](?P<fraction>\d+))?)?"
-    r" ?(?P<half>[AaPp]\.?[Mm]\.?)? ?(?P<offset>Z|[+-]\d{2}(?::?\d{2})?)?)?$"
+    r" ?(?P<half>[AaPp]\.?[Mm]\.?)?"
+    r" ?(?P<offset>Z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?)?$"
 )
 YEAR_FIRST = r"^(?P<a>\d{4})[-/](?P<b>\d{1,2})[-/](?P<c>\d{1,2})" + _CLOCK
 YEAR_LAST = r"^(?P<a>\d{1,2})[-/.](?P<b>\d{1,2})[-/.](?P<c>\d{4})" + _CLOCK  # day or month first
