@@ -123,9 +123,10 @@ class _Evidence:
             return
         seen = self.orders.setdefault(name, set())
         dates = split_dates(text).filter("year_last")
-        if (dates["a"] > 12).any():
+        day, month = (13, 31), (1, 12)  # 99/99/9999 for 'never' is no evidence
+        if (dates["a"].is_between(*day) & dates["b"].is_between(*month)).any():
             seen.add(DateOrder.DAY_FIRST)
-        if (dates["b"] > 12).any():
+        if (dates["a"].is_between(*month) & dates["b"].is_between(*day)).any():
             seen.add(DateOrder.MONTH_FIRST)
 
     def date_order(self, name: str) -> DateOrder:

@@ -39,6 +39,9 @@ def loaded(file, found: Survey):
         (["3/4/2024", "13/4/2024"], DateOrder.DAY_FIRST),
         (["3/4/2024 10:00", "4/13/2024 10:00"], DateOrder.MONTH_FIRST),
         (["13/4/2024", "4/13/2024"], DateOrder.MIXED),
+        (["13/4/2024", "99/99/9999"], DateOrder.DAY_FIRST),
+        (["4/13/2024", "0/0/0000", "31/0/2024", "13/13/2024"], DateOrder.MONTH_FIRST),
+        (["3/4/2024", "32/1/2024", "0/31/2024"], DateOrder.UNKNOWN),
     ],
 )
 def test_the_whole_column_tells_the_order_of_dates(survey, dates, expected):
