@@ -57,13 +57,15 @@ class CsvFile:
         return [name for name in self.columns if name not in self.table.columns]
 
     def size(self) -> int:
-        """Bytes on the disk."""
-        return self.path.stat().st_size
+        """Bytes on the disk; raises UnusableFileError."""
+        try:
+            return self.path.stat().st_size
+        except OSError as error:
+            raise _unreadable(self.path, error) from None
 
     def digest(self) -> str:
-        """The fingerprint of the content: two files with the same one are the same export."""
-        with _opened(self.path) as file:
-            return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+        """The fingerprint of the content, as `digest`."""
+        return digest(self.path)
 
 
 class UnusableFileError(Failure):
@@ -128,16 +130,24 @@ def describe(path: Path, table: Table, encoding: str | None = None) -> CsvFile |
     return file
 
 
+def digest(path: Path) -> str:
+    """The fingerprint of the content: two files with the same one are the same export.
+
+    Raises UnusableFileError.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
 def open_bytes(path: Path) -> IO[bytes]:
     """The bytes of a file, unpacked when it is gzip; raises UnusableFileError."""
-    with _opened(path) as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    return cast(IO[bytes], gzip.open(path)) if packed else _opened(path)
-
-
-def _opened(path: Path) -> io.BufferedReader:
     try:
-        return path.open("rb")
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        return cast(IO[bytes], gzip.open(path)) if packed else path.open("rb")
     except OSError as error:
         raise _unreadable(path, error) from None
 

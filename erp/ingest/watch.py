@@ -32,6 +32,7 @@ def watch(job: Job, folder: Path) -> None:
                     done[path] = look
                     send_new_file(job, path, table)
         before = now
+        done = {path: look for path, look in done.items() if path in now}  # back it is new
         job.stop.wait(LOOK_EVERY)
 
 
@@ -44,6 +45,9 @@ def send_new_file(job: Job, path: Path, table: Table) -> None:
             return
         send_file(job, file)
     except UnusableFileError as error:
+        if not path.exists():
+            log.warning("%s went away before it was sent", path.name)
+            return
         log.error("%s", error)
         job.refuse_whole(table, path.name, error)
         return

@@ -4,7 +4,7 @@ import pytest
 
 from erp.contract import CUSTOMERS, PRODUCTS, SALES, SALES_ITEMS
 from erp.ingest import csv_files
-from erp.ingest.csv_files import UnusableFileError
+from erp.ingest.csv_files import CsvFile, UnusableFileError, open_bytes
 from erp.process import Failure
 
 
@@ -49,3 +49,14 @@ def test_an_empty_file_is_no_file(tmp_path):
     path = tmp_path / "products.csv"
     path.write_text("\n\n")
     assert csv_files.describe(path, PRODUCTS) is None
+
+
+@pytest.mark.parametrize("look", [CsvFile.size, CsvFile.digest, lambda file: open_bytes(file.path)])
+def test_a_file_that_went_away_is_unusable(tmp_path, look):
+    """Whoever asks for it is told its name."""
+    path = tmp_path / "products.csv"
+    path.write_text("product_id\n1\n")
+    file = csv_files.describe(path, PRODUCTS)
+    path.unlink()
+    with pytest.raises(UnusableFileError, match=r"cannot read .*products\.csv"):
+        look(file)
