@@ -47,6 +47,8 @@ class Checkpoint(msgspec.Struct):
         What the job was asked to do; another job cannot go on from here.
     files : dict
         The position in each file, by `table:name`; the one that was sent last is the last.
+    unusable : dict
+        The digest of each file that could not be used, by `table:name`: it was told.
     tickets : int
         In live mode, the sales that were confirmed, in the order of their time.
     rejects_bytes : int
@@ -55,6 +57,7 @@ class Checkpoint(msgspec.Struct):
 
     job: dict[str, Any] = {}
     files: dict[str, Position] = {}
+    unusable: dict[str, str] = {}
     tickets: int = 0
     rejects_bytes: int = 0
     counts: dict[str, Counts] = {}
@@ -72,9 +75,16 @@ class Checkpoint(msgspec.Struct):
         if known and known.digest == digest and (known.done or known is last):
             return known
         self.files.pop(key, None)
+        self.unusable.pop(key, None)
         same = last is not None and last.digest == digest
         self.files[key] = copy(last) if last and same else Position(name, digest)
         return self.files[key]
+
+    def is_news(self, table: str, name: str, digest: str) -> bool:
+        """True the first time that this content of a file is said to be unusable."""
+        key = f"{table}:{name}"
+        before, self.unusable[key] = self.unusable.get(key), digest
+        return digest != before
 
 
 def load(path: Path, job: dict[str, Any]) -> Checkpoint:

@@ -45,15 +45,26 @@ def send_new_file(job: Job, path: Path, table: Table) -> None:
             return
         send_file(job, file)
     except UnusableFileError as error:
-        if not path.exists():
-            log.warning("%s went away before it was sent", path.name)
-            return
-        log.error("%s", error)
-        job.refuse_whole(table, path.name, error)
+        refuse(job, path, table, error)
         return
     job.delivery.confirm()
     job.stop.count(1)
     log.info("%s: %d rows sent", path.name, job.counts(table).sent - sent)
+
+
+def refuse(job: Job, path: Path, table: Table, why: UnusableFileError) -> None:
+    """Say and count that a file cannot be used, once for each content, over restarts too."""
+    if not path.exists():
+        log.warning("%s went away before it was sent", path.name)
+        return
+    try:
+        digest = csv_files.digest(path)
+    except UnusableFileError:
+        digest = ""
+    if job.state.is_news(table.name, path.name, digest):
+        log.error("%s", why)
+        job.refuse_whole(table, path.name, why)
+        job.delivery.confirm()
 
 
 def _look(path: Path) -> tuple[int, int] | None:

@@ -206,5 +206,6 @@ def test_watch_sends_new_files_once(shop, run_script, produce, read_topic, wait_
     assert 0 == watching.stop()
     counts = json.loads(watching.stdout)["tables"]["products"]
     assert (4, {"unusable_header": 1}) == (counts["sent"], counts["rejected"])
-    produce("--tables", "products", "--watch", "--idle-timeout", "4")
+    again = produce("--tables", "products", "--watch", "--idle-timeout", "4")
+    assert counts == again["tables"]["products"]
     assert 4 == len(read_topic("products"))

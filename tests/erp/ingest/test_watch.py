@@ -99,3 +99,26 @@ def test_a_file_that_goes_away_while_it_is_read_is_sent_when_it_is_back(
     monkeypatch.setattr(batch, "survey", going)
     sent, counts = look(nothing, nothing, back, nothing, nothing)
     assert (["1"], {}) == (sent, counts.rejected)
+
+
+def test_a_file_that_cannot_be_used_is_told_once_over_a_restart(folder, look, tmp_path):
+    """And once more when it changed and still cannot."""
+    path = folder / "products.csv"
+    path.write_text("name\nx\n")
+    for _ in range(2):
+        _, counts = look(nothing, nothing)
+        assert {"unusable_header": 1} == counts.rejected
+        assert 2 == len((tmp_path / "rejects.csv").read_text().splitlines())
+    path.write_text("name\nother\n")
+    _, counts = look(nothing, nothing)
+    assert {"unusable_header": 2} == counts.rejected
+
+
+def test_a_file_that_was_mended_and_is_broken_again_is_told_again(folder, look):
+    """What was told once was of another export."""
+    path = folder / "products.csv"
+    good = path.read_text()
+    for text in ("name\nx\n", good, "name\nx\n"):
+        path.write_text(text)
+        _, counts = look(nothing, nothing)
+    assert (1, {"unusable_header": 2}) == (counts.sent, counts.rejected)
