@@ -80,7 +80,7 @@ def flags() -> argparse.ArgumentParser:
         "--speed",
         type=positive,
         metavar="X",
-        help="live: X times as fast as it happened; 60 is an hour a minute",
+        help="live: X times as fast as it happened; 60 is an hour a minute, a pause ends in a week",
     )
     pace.add_argument(
         "--rate",

@@ -16,6 +16,7 @@ from erp.ingest.tickets import Ticket, TicketBook
 log = logging.getLogger("erp.producer")
 
 LONG_PAUSE = 30  # s that are worth a word
+LONGEST_PAUSE = 7 * 24 * 3600  # s; a longer one is a date that stands for 'unknown', not a holiday
 Pace = Callable[[int, timedelta], float]  # number of the sale, time since the first -> s to wait
 
 
@@ -62,7 +63,16 @@ def play(job: Job, book: TicketBook, pace: Pace, limit: int | None) -> None:
     began, first, skipped = time.monotonic(), None, state.tickets
     for ticket in book.tickets(skip=skipped, limit=limit):
         first = first or ticket.moment
-        wait_until(job, began + pace(state.tickets - skipped, ticket.moment - first))
+        due = began + pace(state.tickets - skipped, ticket.moment - first)
+        if (excess := due - time.monotonic() - LONGEST_PAUSE) > 0:
+            log.warning(
+                "a pause of %.0f s is made one of %d: --since leaves out the sales before it",
+                LONGEST_PAUSE + excess,
+                LONGEST_PAUSE,
+            )
+            began -= excess
+            due -= excess
+        wait_until(job, due)
         if job.stop.requested or not send_ticket(job, ticket):
             return
         state.tickets += 1
