@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 
 import polars as pl
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from erp import kafka
@@ -18,6 +18,14 @@ log = logging.getLogger("erp.producer")
 CONFIRM_EVERY = 2.0  # s between two checkpoints
 PATIENCE = 10.0  # s for Kafka to take the rest after a signal
 LAST_WORD_EVERY = 10.0  # s between two warnings that Kafka is away
+# Answers that are no outage, unless they pass: a topic that was just made is unknown for a moment.
+_REFUSALS = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError._AUTHENTICATION,
+}
 
 
 class Delivery:
@@ -47,9 +55,9 @@ class Delivery:
     ) -> None:
         self._outbox, self._admin, self._topics = outbox, admin, topics
         self._stop, self._save = stop, save
-        self._stored_before = kafka.messages_in(admin, topics.values())
-        self._confirmed_at = time.monotonic()
         self._told_to_stop_at: float | None = None
+        self._stored_before = self._stored()
+        self._confirmed_at = time.monotonic()
 
     def send(self, table: Table, keys: pl.Series, values: pl.Series) -> int:
         """Hand messages over; how many were taken, from the first, before patience ended."""
@@ -98,14 +106,28 @@ class Delivery:
         The topics' own count is the last word: a topic that is deleted and made anew while messages
         flow confirms some and has none of them.
         """
+        return max(0, self._outbox.delivered - (self._stored() - self._stored_before))
+
+    def _stored(self) -> int:
+        """Messages in the topics, once Kafka tells; Failure when it refuses to or patience ends."""
+        began = last_word = time.monotonic()
         while True:
             try:
-                stored = kafka.messages_in(self._admin, self._topics.values())
-                return max(0, self._outbox.delivered - (stored - self._stored_before))
+                return kafka.messages_in(self._admin, self._topics.values())
             except KafkaException as error:
-                if self._out_of_patience():
-                    raise Failure(
-                        "Kafka went away before its topics were counted"
-                        f" ({error.args[0].str()}): --resume sends again what is not certain"
-                    ) from None
-                self._stop.wait(0.2)
+                why, now = error.args[0], time.monotonic()
+            if why.code() in _REFUSALS and now - began > PATIENCE:
+                raise Failure(
+                    f"Kafka does not count the topics {', '.join(self._topics.values())}"
+                    f" ({why.str()}): see that they are there and may be described; if one was"
+                    " deleted begin anew, without --resume"
+                )
+            if self._out_of_patience():
+                raise Failure(
+                    f"Kafka went away before its topics were counted ({why.str()}): --resume sends"
+                    " again what is not certain"
+                )
+            if now - last_word > LAST_WORD_EVERY:
+                log.warning("Kafka does not count its topics for now: %s", why.str())
+                last_word = now
+            time.sleep(0.2)

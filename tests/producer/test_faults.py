@@ -161,6 +161,21 @@ def test_messages_that_the_topics_do_not_count_are_undelivered(
     assert set(many_products) <= {message.key().decode() for message in read_topic("products")}
 
 
+def test_a_topic_that_is_deleted_once_it_was_confirmed_ends_the_run(
+    shop, settings, run_script, wait_for_rows
+):
+    """One line says which topics to look after."""
+    watching = run_script.start(SCRIPT, "--watch", "--tables", "products,customers")
+    wait_for_rows("products", more_than=1)
+    wait_for_rows("customers")
+    admin, topic = AdminClient(settings.kafka), settings.topic_prefix + "products"
+    admin.delete_topics([topic])[topic].result(30)
+    write(shop, "customers-2.csv", ["customer_id", "2"])
+    assert 1 == watching.wait()
+    assert f"error: Kafka does not count the topics {topic}," in watching.stderr.splitlines()[-1]
+    assert "Traceback" not in watching.stderr
+
+
 @pytest.mark.parametrize("fault", ["freeze", "kill"])
 def test_a_broker_that_goes_and_comes_back_costs_time_only(
     fault, stack, many_products, run_script, read_topic, wait_for_rows
