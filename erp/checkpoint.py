@@ -20,12 +20,14 @@ VERSION = 2
 class Position(msgspec.Struct):
     """How far the content `digest` of a file got: up to the line `line`, or to its end.
 
-    `name` is the file that it was sent from.
+    `name` is the file that it was sent from. Where sending was given up in the middle of a block,
+    its rows up to the line `reached` are sent too; its refused rows are not told yet.
     """
 
     name: str
     digest: str = ""
     line: int = 0
+    reached: int = 0
     done: bool = False
 
 

@@ -3,11 +3,13 @@
 import logging
 from collections.abc import Iterator
 
+import polars as pl
+
 from erp.checkpoint import Position
 from erp.contract import SALES, SALES_ITEMS, Table
 from erp.ingest.csv_files import CsvFile
 from erp.ingest.csv_load import Load, ahead, load
-from erp.ingest.csv_reader import Block
+from erp.ingest.csv_reader import LINE, Block
 from erp.ingest.csv_survey import survey
 from erp.ingest.job import Files, Job
 
@@ -40,10 +42,17 @@ def send_file(job: Job, file: CsvFile, only_choose: bool = False) -> None:
             continue
         # the refused ones first: a full disk must not stop a block of which half was sent
         job.refuse(file, part)
-        if not job.send(file.table, part.messages["key"], part.messages["value"]):
+        messages = part.messages
+        if position.reached:
+            messages = messages.filter(pl.col(LINE) > position.reached)
+        taken = job.send(file.table, messages["key"], messages["value"])
+        job.counts(file.table).sent += taken
+        if taken < messages.height:
+            if taken:
+                position.reached = messages[LINE][taken - 1]
             return
-        job.count(file.table, part.faults, part.read, part.not_selected, sent=part.messages.height)
-        position.line = part.end_line
+        job.count(file.table, part.faults, part.read, part.not_selected)
+        position.line, position.reached = part.end_line, 0
         job.delivery.confirm_now_and_then()
     if not (only_choose or job.stop.requested):
         position.done = True

@@ -76,18 +76,15 @@ class Job:
         self.rejects.add(name, [Fault(1, "", str(why), why.reason)])
         self.count(table, [Fault(1, "", "", why.reason)], read=1)
 
-    def send(self, table: Table, keys: pl.Series, values: pl.Series) -> bool:
-        """Hand messages over; False if Kafka did not take them before patience ended."""
-        return self.delivery.send(table, keys, values) == len(keys)
+    def send(self, table: Table, keys: pl.Series, values: pl.Series) -> int:
+        """Hand messages over; how many Kafka took, from the first, before patience ended."""
+        return self.delivery.send(table, keys, values)
 
-    def count(
-        self, table: Table, faults: list[Fault], read: int, not_selected: int = 0, sent: int = 0
-    ) -> None:
+    def count(self, table: Table, faults: list[Fault], read: int, not_selected: int = 0) -> None:
         """Count what became of some rows, once their faults are in the rejects file."""
         counts = self.counts(table)
         counts.read += read
         counts.not_selected += not_selected
-        counts.sent += sent
         for fault in faults:
             counts.rejected[fault.reason] = counts.rejected.get(fault.reason, 0) + 1
         if not self.replaying:

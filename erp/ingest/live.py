@@ -94,7 +94,7 @@ def send_ticket(job: Job, ticket: Ticket) -> bool:
     wanted: dict[Table, list[str]] = {t: texts for t, texts in messages.items() if t in job.tables}
     for table, texts in wanted.items():
         keys = pl.Series([ticket.sale_id] * len(texts), dtype=pl.String)
-        if not job.send(table, keys, pl.Series(texts, dtype=pl.String)):
+        if job.send(table, keys, pl.Series(texts, dtype=pl.String)) < len(texts):
             return False
     for table, texts in wanted.items():
         job.counts(table).sent += len(texts)
