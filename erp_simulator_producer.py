@@ -22,7 +22,9 @@ What it promises: products before customers before sales and lines; a sale's lin
 the file (batch) or of their numbers, after their header (live). A value is never repaired: a row
 that breaks the contract is refused and counted by its reason, of several rows of one file with the
 same key the first good one is sent. After Ctrl-C, --resume sends nothing twice that Kafka
-confirmed; after a kill, at most what was confirmed in the last seconds. Keys make that harmless.
+confirmed. If Kafka was away at that moment it sends again what came after the oldest message that
+was under way (at most 50,000 or 16 MiB are), from the beginning of its block or sale; after a kill,
+what was confirmed in the last seconds. Keys make that harmless.
 Exit code 1 if Kafka did not confirm everything.
 """
 
@@ -211,7 +213,7 @@ def opened(args: argparse.Namespace, settings: Settings, files: Files) -> Job:
         largest = kafka.largest_message(admin, topics.values())
     rejects = Rejects(args.rejects, keep=state.rejects_bytes)  # ours alone from here on
 
-    def save() -> None:
+    def save(state: Checkpoint) -> None:
         rejects.sync()
         checkpoint.save(args.checkpoint, state)
 
@@ -232,6 +234,7 @@ def opened(args: argparse.Namespace, settings: Settings, files: Files) -> Job:
             admin,
             topics,
             stop,
+            state,
             save,
         ),
         state=state,

@@ -1,7 +1,8 @@
 """How far a job got, in a small file that is never half written.
 
-Only what Kafka confirmed is in it. After a stop by signal it is exact; after a kill it is at most
-some seconds old, and what was confirmed since then is sent again.
+Only what Kafka confirmed is in it. After a stop by signal it is exact, unless Kafka is away: then
+it is as old as the oldest message under way. After a kill it is at most some seconds old. What was
+confirmed since then is sent again.
 """
 
 import contextlib

@@ -27,6 +27,9 @@ _PRODUCER = 0  # RD_KAFKA_PRODUCER
 _ANY_PARTITION = -1  # RD_KAFKA_PARTITION_UA
 _COPY = 2  # RD_KAFKA_MSG_F_COPY: keys and values may go once they are handed over
 _FATAL = -150  # RD_KAFKA_RESP_ERR__FATAL
+_EVERYWHERE = 1 | 2  # RD_KAFKA_PURGE_F_QUEUE, RD_KAFKA_PURGE_F_INFLIGHT
+_PURGE_SECONDS = 5.0  # for the client to tell what it gave up
+_PURGED = {-152, -151}  # RD_KAFKA_RESP_ERR__PURGE_QUEUE, RD_KAFKA_RESP_ERR__PURGE_INFLIGHT
 _ERROR_LENGTH = 512
 
 
@@ -78,6 +81,7 @@ def _library() -> ctypes.CDLL:
         ("rd_kafka_poll", number, pointer, number),
         ("rd_kafka_flush", number, pointer, number),
         ("rd_kafka_outq_len", number, pointer),
+        ("rd_kafka_purge", number, pointer, number),
         ("rd_kafka_err2str", text, number),
     ):
         function = getattr(library, name)
@@ -109,6 +113,10 @@ class RowOutbox(Outbox):
         messages = pl.DataFrame({"key": keys, "value": values})
         return self.send(topic, messages.to_dicts(), give_up)
 
+    def abandon(self) -> int:
+        """As `ColumnOutbox.abandon`; here nobody knows which messages wait, so that it is 0."""
+        return 0
+
 
 class ColumnOutbox(Sender):
     """Sends columns of messages and keeps account of their delivery, as `kafka.Outbox` does.
@@ -131,6 +139,7 @@ class ColumnOutbox(Sender):
         self._callbacks = (_ON_DELIVERY(self._on_delivery), _ON_ERROR(self._on_error))
         self._client = self._connected({**PRODUCER_OPTIONS, **tuning, **options})
         self._topics: dict[str, int] = {}
+        self._first_undelivered: int | None = None
 
     def _connected(self, options: dict[str, Any]) -> int:
         library, trouble = self._library, ctypes.create_string_buffer(_ERROR_LENGTH)
@@ -185,6 +194,7 @@ class ColumnOutbox(Sender):
 
     def _hand_over(self, topic: str, messages: np.ndarray) -> None:
         library = self._library
+        messages["private"] = np.arange(self._handed, self._handed + len(messages))
         if topic not in self._topics:
             self._topics[topic] = library.rd_kafka_topic_new(self._client, topic.encode(), None)
         accepted = library.rd_kafka_produce_batch(
@@ -203,9 +213,25 @@ class ColumnOutbox(Sender):
         self._library.rd_kafka_flush(self._client, round(timeout * 1000))
         return self.waiting
 
+    def abandon(self) -> int:
+        """Give up what waits; how many messages, from the first handed over, are all delivered.
+
+        Some of those behind them may be too. What is given up counts as failed.
+        """
+        self._library.rd_kafka_purge(self._client, _EVERYWHERE)
+        if self.flush(_PURGE_SECONDS):
+            return 0
+        return self._handed if self._first_undelivered is None else self._first_undelivered
+
     def _on_delivery(self, _client: int, message: Any, _opaque: int) -> None:
         refused = message.contents
         if refused.err:
+            number = refused.private or 0  # which is None for the first
+            first = self._first_undelivered
+            self._first_undelivered = number if first is None else min(first, number)
+        if refused.err in _PURGED:
+            self.failed += 1
+        elif refused.err:
             topic = self._library.rd_kafka_topic_name(refused.topic).decode()
             self._refused(topic, self._reason(refused.err))
 

@@ -4,11 +4,13 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
+import msgspec
 import polars as pl
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from erp import kafka
+from erp.checkpoint import Checkpoint
 from erp.contract import Table
 from erp.ingest.column_outbox import Columns
 from erp.process import Failure, Stop
@@ -16,6 +18,7 @@ from erp.process import Failure, Stop
 log = logging.getLogger("erp.producer")
 
 CONFIRM_EVERY = 2.0  # s between two checkpoints
+NOTE_EVERY = 0.02  # s between two states to go back to, should Kafka go away
 PATIENCE = 10.0  # s for Kafka to take the rest after a signal
 LAST_WORD_EVERY = 10.0  # s between two warnings that Kafka is away
 # Answers that are no outage, unless they pass: a topic that was just made is unknown for a moment.
@@ -41,8 +44,10 @@ class Delivery:
         The topic of each table; nobody else writes there.
     stop : Stop
         After a signal Kafka has PATIENCE seconds to take the rest.
+    state : Checkpoint
+        How far the job got with what was handed over.
     save : callable
-        Writes down how far the job got; called when all that was handed over is confirmed.
+        Writes such a state down, once all that was handed over for it is confirmed.
     """
 
     def __init__(
@@ -51,22 +56,32 @@ class Delivery:
         admin: AdminClient,
         topics: Mapping[Table, str],
         stop: Stop,
-        save: Callable[[], None],
+        state: Checkpoint,
+        save: Callable[[Checkpoint], None],
     ) -> None:
         self._outbox, self._admin, self._topics = outbox, admin, topics
-        self._stop, self._save = stop, save
+        self._stop, self._state, self._save = stop, state, save
+        self._handed = 0
+        self._notes: list[tuple[int, bytes]] = []  # messages handed over and state, since saved
         self._told_to_stop_at: float | None = None
         self._stored_before = self._stored()
-        self._confirmed_at = time.monotonic()
+        self._confirmed_at = self._noted_at = time.monotonic()
 
     def send(self, table: Table, keys: pl.Series, values: pl.Series) -> int:
         """Hand messages over; how many were taken, from the first, before patience ended."""
-        return self._outbox.send_columns(self._topics[table], keys, values, self._out_of_patience)
+        topic = self._topics[table]
+        taken = self._outbox.send_columns(topic, keys, values, self._out_of_patience)
+        self._handed += taken
+        return taken
 
     def confirm_now_and_then(self) -> None:
-        """Confirm, if the last time is some seconds ago."""
-        if time.monotonic() - self._confirmed_at > CONFIRM_EVERY:
+        """Confirm, if the last time is some seconds ago; the state is of all that was sent."""
+        now = time.monotonic()
+        if now - self._confirmed_at > CONFIRM_EVERY:
             self.confirm()
+        elif now - self._noted_at > NOTE_EVERY:
+            self._notes.append((self._handed, msgspec.msgpack.encode(self._state)))
+            self._noted_at = now
 
     def confirm(self) -> bool:
         """Wait until Kafka has everything, then write down how far that is; False if it has not."""
@@ -77,7 +92,8 @@ class Delivery:
                 last_word = time.monotonic()
         if self._outbox.waiting or self._outbox.failed or self._missing():
             return False
-        self._save()
+        self._save(self._state)
+        self._notes.clear()
         self._confirmed_at = time.monotonic()
         return True
 
@@ -87,11 +103,21 @@ class Delivery:
         undelivered = self._outbox.waiting + self._outbox.failed
         if not whole and not undelivered:
             undelivered = self._missing()
+        if self._outbox.waiting and not self._outbox.failed:
+            self._save_what_is_confirmed()
         if undelivered:
             log.error("Kafka does not have %d messages: --resume sends them again", undelivered)
         elif self._stop.requested:
             log.info("stopped; everything sent is confirmed, --resume goes on from here")
         return undelivered
+
+    def _save_what_is_confirmed(self) -> None:
+        """Give up what is under way and write down the last state that has nothing of it."""
+        confirmed = self._outbox.abandon()
+        for handed, state in reversed(self._notes):
+            if handed <= confirmed:
+                self._save(msgspec.msgpack.decode(state, type=Checkpoint))
+                return
 
     def _out_of_patience(self) -> bool:
         """True when a signal came and Kafka had its time to take the rest."""

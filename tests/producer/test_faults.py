@@ -195,9 +195,9 @@ def test_a_broker_that_goes_and_comes_back_costs_time_only(
 def test_a_signal_while_kafka_is_away_is_a_failure_that_says_so(
     stack, many_products, run_script, produce, read_topic, wait_for_rows
 ):
-    """It ends by itself with exit code 1 and the number of messages; --resume sends them."""
+    """Exit code 1 and the number of messages; --resume sends those, and few of the others."""
     running = run_script.start(SCRIPT, "--json", "--tables", "products")
-    wait_for_rows("products")
+    wait_for_rows("products", more_than=MANY // 2)
     stack.kafka.freeze()
     try:
         assert 1 == running.stop(signal.SIGINT)
@@ -206,7 +206,9 @@ def test_a_signal_while_kafka_is_away_is_a_failure_that_says_so(
     assert json.loads(running.stdout)["undelivered"] > 0
     assert "--resume sends them again" in running.stderr
     produce("--resume", "--tables", "products")
-    assert set(many_products) == {message.key().decode() for message in read_topic("products")}
+    keys = [message.key().decode() for message in read_topic("products")]
+    assert set(many_products) == set(keys)
+    assert len(keys) - MANY < MANY // 3  # 50,000 may wait, and a block begins before them
 
 
 def test_watch_sends_new_files_once(shop, run_script, produce, read_topic, wait_for_rows):

@@ -82,3 +82,21 @@ def test_what_is_too_large_is_refused_and_counted(settings):
     outbox.send_columns(topic, pl.Series(["a", "b", "c"]), pl.Series(["1", "2" * 5_000, "3"]))
     assert 0 == outbox.flush(30)
     assert (2, 1) == (outbox.delivered, outbox.failed)
+
+
+def test_what_waits_can_be_given_up(settings, stack):
+    """Brokers that went away: what was delivered before is known, the rest counts as failed."""
+    topic = settings.topic_prefix + "given-up"
+    kafka.ensure_topics(settings.kafka, [topic], 3, 1)
+    outbox = column_outbox(settings.kafka)
+    keys = pl.Series([f"{n}" for n in range(100)])
+    outbox.send_columns(topic, keys, keys)
+    assert 0 == outbox.flush(30)
+    stack.kafka.freeze()
+    try:
+        outbox.send_columns(topic, keys, keys)
+        assert 100 == outbox.flush(1)
+        assert 100 == outbox.abandon()
+    finally:
+        stack.kafka.thaw()
+    assert (0, 100, 100) == (outbox.waiting, outbox.failed, outbox.delivered)

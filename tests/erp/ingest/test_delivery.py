@@ -1,8 +1,10 @@
 """What is certain to be in Kafka, and what the producer says while it is not."""
 
+import polars as pl
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from erp.checkpoint import Checkpoint
 from erp.contract import PRODUCTS
 from erp.ingest import delivery
 from erp.ingest.delivery import Delivery
@@ -10,12 +12,24 @@ from erp.process import Failure
 
 
 class Outbox:
-    """Everything that was handed over is delivered."""
+    """Everything that was handed over is delivered, but for the last `waiting` messages."""
 
     waiting = failed = delivered = 0
 
-    def flush(self, _seconds):
-        return 0
+    def __init__(self, clock):
+        self._clock = clock
+
+    def send_columns(self, _topic, keys, _values, _give_up):
+        self.delivered += len(keys)
+        return len(keys)
+
+    def flush(self, seconds):
+        self._clock.now += seconds
+        return self.waiting
+
+    def abandon(self):
+        self.failed, self.waiting = self.waiting, 0
+        return self.delivered - self.failed
 
 
 class Clock:
@@ -60,8 +74,8 @@ def deliver(clock, monkeypatch):
 
         monkeypatch.setattr(delivery.kafka, "messages_in", messages_in)
         saved = []
-        made = Delivery(Outbox(), None, {PRODUCTS: "p"}, clock, lambda: saved.append(clock.now))
-        return made, saved
+        outbox, topics = Outbox(clock), {PRODUCTS: "p"}
+        return Delivery(outbox, None, topics, clock, Checkpoint(), saved.append), saved
 
     return deliver
 
@@ -105,3 +119,21 @@ def test_a_topic_that_is_unknown_for_a_moment_is_waited_for(deliver):
     """As after its creation, before every broker knows it."""
     made, _ = deliver(lambda now: GONE if 0 < now < 5 else 7)
     assert made.confirm()
+
+
+@pytest.mark.parametrize(("waiting", "kept"), [(1, 6), (10, 6), (11, 5), (60, 1), (70, 0)])
+def test_of_what_brokers_confirmed_before_they_went_nothing_is_forgotten(
+    clock, monkeypatch, waiting, kept
+):
+    """What is saved is the last state that has nothing of what is still under way."""
+    monkeypatch.setattr(delivery.kafka, "messages_in", lambda *_: 0)
+    outbox, state, saved = Outbox(clock), Checkpoint(), []
+    made = Delivery(outbox, None, {PRODUCTS: "p"}, clock, state, saved.append)
+    for number in range(7):
+        clock.now += delivery.NOTE_EVERY * 1.1
+        state.tickets = number
+        made.confirm_now_and_then()
+        made.send(PRODUCTS, pl.Series(["k"] * 10), pl.Series(["v"] * 10))
+    clock.signal_at, outbox.waiting = clock.now, waiting
+    assert waiting == made.settle()
+    assert [kept] == [each.tickets for each in saved]
