@@ -204,6 +204,8 @@ class Service:
     def accept(self, messages: list[Message]) -> None:
         """Let the sales wait for their lines; what is no sale goes to the dead letters."""
         for message in messages:
+            if not self.source.holds(message):
+                continue  # its partition went while an answer before it was deleted
             if message.value() is None:
                 self.delete(message)
                 continue
@@ -251,11 +253,13 @@ class Service:
         for answer, reason in outcome.refused:
             self.refusals.refuse_sale(answer.basket, "not-stored", reason)
         self.refusals.finish()
-        for basket in baskets:
+        # of others the partition went, and perhaps came back, or a newer header took the place:
+        # their messages are held for whoever answers them now
+        ours = [basket for basket in baskets if basket in owner]
+        owner.remove(ours)
+        for basket in ours:
             self.source.release(basket.sources)
-            if basket in owner:
-                self.followed.add(basket)
-        owner.remove(baskets)
+            self.followed.add(basket)
         self.status.answered += len(outcome.published)
         service_metrics.count_answers([each.document for each in outcome.published], kind)
 

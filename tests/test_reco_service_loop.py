@@ -1,0 +1,90 @@
+"""The recommendation service's loop, a step at a time in the test's own process."""
+
+import signal
+import time
+from threading import Event
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from erp.contract import SALES
+from erp.metrics import Health
+from erp.process import Stop
+from reco_service_stream import Service
+from tests.service_shop import PATIENCE, Shop, products
+
+
+@pytest.fixture
+def shop(settings, database):
+    """A shop with one partition, whose topics, collections and groups no other test has."""
+    return Shop(settings, database, scripts=None, partitions=1)
+
+
+@pytest.fixture
+def service(shop):
+    """A service that has its partition; the signals are as before afterwards."""
+    handlers = [(each, signal.getsignal(each)) for each in (signal.SIGINT, signal.SIGTERM)]
+    made = Service(shop.settings, Stop(), shop.database, Health(["kafka", "mongo", "model"]))
+    made.model.start()
+    made.source.subscribe()
+    turn_until(made, lambda: made.source.partitions)
+    yield made
+    made.source.close()
+    for number, handler in handlers:
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def hold_back(service, monkeypatch):
+    """The answers are not stored before this is set."""
+    go, store = Event(), service.publisher._store
+    monkeypatch.setattr(service.publisher, "_store", lambda batch: go.wait() and store(batch))
+    yield go
+    go.set()
+
+
+def turn_until(service, condition):
+    """Go around until something holds."""
+    until = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < until
+        service.turn()
+
+
+def lose_and_regain(shop, service):
+    """What the client does when the partition goes to another copy and comes back at once."""
+    partition = TopicPartition(shop.prefix + SALES.name, 0)
+    service.source._on_revoke(service.source._consumer, [partition])
+    service.source._on_assign(service.source._consumer, [partition])
+
+
+def test_offset_of_a_partition_that_came_back_stays(shop, service, hold_back):
+    """What was being published when the partition went is not ours: read again, it waits."""
+    shop.store("s", ["p1"])
+    shop.sell("s", 1)
+    turn_until(service, lambda: service.flight)
+    lose_and_regain(shop, service)
+    shop.database.sales_items.delete_many({"sale_id": "s"})
+    while not service.waiting:
+        service.accept(service.read())
+    hold_back.set()
+    service.land()
+    assert 0 == len(service.followed.complete)
+    service.source.commit(wait=True)
+    assert {0: 0} == shop.committed()
+    shop.store("s", ["p2"])
+    turn_until(service, lambda: not service.waiting)
+    assert ["p2"] == products(shop.answers()["s"])
+    service.source.commit(wait=True)
+    assert {0: 1} == shop.committed()
+
+
+def test_sale_of_a_partition_that_went_since_it_was_read_does_not_wait(shop, service):
+    """To delete an answer takes time, in which the partition of the sales behind it may go."""
+    shop.sell("s", 1)
+    while not (messages := service.read()):
+        pass
+    lose_and_regain(shop, service)
+    service.accept(messages)
+    assert 0 == len(service.waiting)
+    turn_until(service, lambda: service.waiting)
