@@ -215,7 +215,8 @@ class Service:
                 self.refusals.refuse(message, error.error_class, str(error))
                 continue
             self.followed.discard(sale.sale_id)
-            self.waiting.add(Basket(sale, message.timestamp()[1] / 1000, [message]))
+            basket = Basket(sale, message.timestamp()[1] / 1000, [message])
+            self.source.release(self.waiting.add(basket))
         self.refusals.finish()
 
     def delete(self, message: Message) -> None:

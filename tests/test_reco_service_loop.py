@@ -79,6 +79,26 @@ def test_offset_of_a_partition_that_came_back_stays(shop, service, hold_back):
     assert {0: 1} == shop.committed()
 
 
+def test_offset_of_a_sale_that_was_sent_again_while_published_stays(shop, service, hold_back):
+    """The answer to the older header lets go of nothing that the newer one needs."""
+    shop.store("s", ["p1"])
+    shop.sell("s", 1, customer_id="old")
+    turn_until(service, lambda: service.flight)
+    shop.sell("s", 2, customer_id="new")
+    while not any(basket.sale.customer_id == "new" for basket in service.waiting):
+        service.accept(service.read())
+    hold_back.set()
+    service.land()
+    service.source.commit(wait=True)
+    assert {0: 1} == shop.committed()
+    assert 0 == len(service.followed.complete)
+    shop.store("s", ["p1", "p2"])
+    turn_until(service, lambda: not service.waiting)
+    assert "new" == shop.answers()["s"]["customer_id"]
+    service.source.commit(wait=True)
+    assert {0: 2} == shop.committed()
+
+
 def test_sale_of_a_partition_that_went_since_it_was_read_does_not_wait(shop, service):
     """To delete an answer takes time, in which the partition of the sales behind it may go."""
     shop.sell("s", 1)

@@ -152,16 +152,19 @@ class WaitingSales:
     def __iter__(self) -> Iterator[Basket]:
         return iter(self._waiting.values())
 
-    def add(self, basket: Basket) -> None:
-        """Let a sale wait; in place of an older header, whose messages it takes over."""
+    def add(self, basket: Basket) -> list[Any]:
+        """Let a sale wait; in place of an older header, whose deadline stays.
+
+        Returns the messages of the older one, which are not needed any more.
+        """
         now = time.monotonic()
-        if older := self._waiting.get(basket.sale.sale_id):
-            basket.sources = older.sources + basket.sources
-        basket.deadline = now + self._deadline
+        older = self._waiting.get(basket.sale.sale_id)
+        basket.deadline = older.deadline if older else now + self._deadline
         basket.pause = self._pauses[0]
         basket.thorough = True
         self._waiting[basket.sale.sale_id] = basket
         self._schedule(basket, now)
+        return older.sources if older else []
 
     def next_look(self) -> float | None:
         """When the next sale is to be looked at, or None when none waits."""

@@ -188,15 +188,25 @@ def test_unknown_sale_is_answered_without_lines(database):
     assert {"empty": ([], False)} == answered(sales, seconds=5)
 
 
-def test_newer_header_takes_the_place_and_the_messages(database):
-    """A header that comes again while the sale waits replaces it and keeps both messages."""
+def test_newer_header_takes_the_place(database):
+    """A header that comes again while the sale waits replaces it; the older is not needed."""
     sales = waiting(database)
     store(database, "s", [1, 2])
-    sales.add(Basket(sale(items_count=9), 0, ["first"]))
-    sales.add(Basket(sale(items_count=2), 0, ["second"]))
+    assert [] == sales.add(Basket(sale(items_count=9), 0, ["first"]))
+    assert ["first"] == sales.add(Basket(sale(items_count=2), 0, ["second"]))
     (basket,) = sales.collect(10)
-    assert ["first", "second"] == basket.sources
-    assert 2 == basket.sale.items_count
+    assert (["second"], 2) == (basket.sources, basket.sale.items_count)
+
+
+def test_newer_header_does_not_move_the_deadline(database):
+    """However often a header is sent again, the sale is answered when the first one was due."""
+    sales = waiting(database, deadline=0.5)
+    store(database, "s", [1])
+    until = time.monotonic() + 5
+    while not (found := sales.collect(10)) and time.monotonic() < until:
+        sales.add(Basket(sale(items_count=9), 0))
+        time.sleep(0.1)
+    assert [([1], False)] == [(sorted(basket.lines), basket.complete) for basket in found]
 
 
 def test_nothing_is_due_after_removal(database):
