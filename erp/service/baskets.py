@@ -93,7 +93,10 @@ class Basket:
         return [*missing[:2], missing[-2]]
 
     def learn(self, asked: list[int], found: dict[int, Line], now: float, quiet: float) -> str:
-        """Take in what a look found; returns "again" (at once), "wait" or "answer"."""
+        """Take in what a look found; returns "again" (at once), "wait" or "answer".
+
+        `now` is when it was begun: a line that was stored since may have escaped it.
+        """
         if found:
             self.lines.update(found)
             self.last_news = now
@@ -110,6 +113,14 @@ class Basket:
         better = self.answered is not None and settled and len(self.lines) > self.answered
         overdue = now >= self.deadline and self.thorough
         return "answer" if self.complete or better or overdue else "wait"
+
+
+class Look(NamedTuple):
+    """What is asked of the database, since when, and what it found if it is asked ahead."""
+
+    asked: dict[Basket, list[int]]
+    began: float
+    found: Future[Found] | None = None
 
 
 class WaitingSales:
@@ -136,7 +147,7 @@ class WaitingSales:
         self._waiting: dict[str, Basket] = {}
         self._agenda: list[tuple[float, int, Basket]] = []
         self._tickets = 0
-        self._ahead: tuple[dict[Basket, list[int]], Future[Found]] | None = None
+        self._ahead: Look | None = None
         self._reader = ThreadPoolExecutor(1, "lines")
 
     def __len__(self) -> int:
@@ -181,23 +192,21 @@ class WaitingSales:
         was begun ahead is ended instead of another. Raises the database's errors, after which the
         same sales are due again.
         """
-        ahead, self._ahead = self._ahead, None
-        if ahead:
-            asked = ahead[0]
-        else:
-            asked = {basket: basket.wanted() for basket in self._due(limit, everyone)}
+        look, self._ahead = self._ahead, None
+        if not look:
+            look = self._look(self._due(limit, everyone))
         try:
-            found = ahead[1].result() if ahead else self._find(asked)
+            found = look.found.result() if look.found else self._find(look.asked)
         except PyMongoError:
-            for basket in asked:
+            for basket in look.asked:
                 self._schedule(basket, basket.next_look)
             raise
         now = time.monotonic()
         answerable = []
-        for basket, numbers in asked.items():
+        for basket, numbers in look.asked.items():
             if basket not in self:  # let go while the database was asked
                 continue
-            match basket.learn(numbers, found[basket.sale.sale_id], now, self._quiet):
+            match basket.learn(numbers, found[basket.sale.sale_id], look.began, self._quiet):
                 case "answer":
                     answerable.append(basket)
                 case "again":
@@ -210,8 +219,8 @@ class WaitingSales:
     def look_ahead(self, limit: int) -> None:
         """Begin to look at up to `limit` sales that are due, for the next `collect` to end."""
         if self._ahead is None and (due := self._due(limit, everyone=False)):
-            asked = {basket: basket.wanted() for basket in due}
-            self._ahead = asked, self._reader.submit(self._find, asked)
+            look = self._look(due)
+            self._ahead = look._replace(found=self._reader.submit(self._find, look.asked))
 
     def remove(self, baskets: Iterable[Basket]) -> None:
         """Let go of sales; those that do not wait any more are ignored."""
@@ -227,6 +236,9 @@ class WaitingSales:
         """Move every deadline: for so long nobody could store or read a line."""
         for basket in self._waiting.values():
             basket.deadline += seconds
+
+    def _look(self, due: list[Basket]) -> Look:
+        return Look({basket: basket.wanted() for basket in due}, time.monotonic())
 
     def _schedule(self, basket: Basket, moment: float) -> None:
         basket.next_look = moment

@@ -34,12 +34,13 @@ class Patience:
 
         Raises AwayError when the process is to end meanwhile, Failure when MongoDB refuses.
         """
-        began: float | None = None
+        began = counted = time.monotonic()
 
         def wait(seconds: float) -> bool:
-            nonlocal began
-            began = began or time.monotonic()
+            nonlocal counted
             self._stay(seconds)
+            before, counted = counted, time.monotonic()
+            self._waiting.extend(counted - before)  # before the next try, which looks at deadlines
             return self._stop.requested
 
         try:
@@ -48,8 +49,11 @@ class Patience:
             if mongo.is_outage(error):
                 raise AwayError("MongoDB is away") from None
             raise Failure(f"MongoDB refuses {doing}: {mongo.first_line(error)}") from None
-        if began is not None:
-            self._back(time.monotonic() - began)
+        if counted > began:
+            now = time.monotonic()
+            self._waiting.extend(now - counted)
+            self._health.report("lines")
+            log.info("MongoDB is back after %.1f s", now - began)
         return result
 
     def _stay(self, seconds: float) -> None:
@@ -59,8 +63,3 @@ class Patience:
         while time.monotonic() < until and not self._stop.requested:
             self._health.beat()
             self._source.stay(TURN)
-
-    def _back(self, away: float) -> None:
-        self._health.report("lines")
-        self._waiting.extend(away)
-        log.info("MongoDB is back after %.1f s", away)
