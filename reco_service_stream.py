@@ -240,7 +240,7 @@ class Service:
         """Score sales, and send their answers off as soon as the batch before has landed."""
         batch = compose(baskets, self.model.answers, self.refusals.refuse_sale)
         self.land()
-        self.publisher.start(batch, owner.__contains__)
+        self.publisher.start(batch, owner.__contains__, kind == "improved")
         self.flight = Flight(baskets, owner, kind)
 
     def land(self) -> None:

@@ -52,6 +52,18 @@ class Outcome(NamedTuple):
     away: float
 
 
+class Batch(NamedTuple):
+    """Answers to publish, those that are still ours when their turn comes."""
+
+    answers: list[Answer]
+    still_ours: Callable[[Basket], bool]
+    improved: bool  # they replace answers that were given already, and no offset holds them
+
+    def ours(self) -> list[Answer]:
+        """Those that are ours now: while a server is away sales may go to another copy."""
+        return [answer for answer in self.answers if self.still_ours(answer.basket)]
+
+
 class Publisher:
     """Writes and sends one batch at a time; `start`, then `result`, then the next.
 
@@ -69,13 +81,15 @@ class Publisher:
     ) -> None:
         self._answers, self._outbox, self._topic = answers, outbox, topic
         self._published, self._stop, self._health = published, stop, health
-        self._batches: SimpleQueue[tuple[list[Answer], Callable[[Basket], bool]]] = SimpleQueue()
+        self._batches: SimpleQueue[Batch] = SimpleQueue()
         self._outcomes: SimpleQueue[Outcome | BaseException] = SimpleQueue()
         threading.Thread(target=self._work, name="publisher", daemon=True).start()
 
-    def start(self, batch: list[Answer], still_ours: Callable[[Basket], bool]) -> None:
+    def start(
+        self, answers: list[Answer], still_ours: Callable[[Basket], bool], improved: bool
+    ) -> None:
         """Begin with a batch; a sale that is not ours any more when its turn comes is left out."""
-        self._batches.put((batch, still_ours))
+        self._batches.put(Batch(answers, still_ours, improved))
 
     @property
     def done(self) -> bool:
@@ -95,25 +109,33 @@ class Publisher:
 
     def _work(self) -> None:
         while True:
-            batch, still_ours = self._batches.get()
+            batch = self._batches.get()
             try:
-                self._outcomes.put(self._publish(batch, still_ours))
+                self._outcomes.put(self._improve(batch) if batch.improved else self._publish(batch))
             except BaseException as error:  # noqa: BLE001  raised again by `result`
                 self._outcomes.put(error)
 
-    def _publish(self, batch: list[Answer], still_ours: Callable[[Basket], bool]) -> Outcome:
-        began = time.monotonic()
+    def _publish(self, batch: Batch) -> Outcome:
         # 1 MongoDB. While it is away sales may go to another copy, which then answers them.
-        refusals = self._outlast(lambda: self._store([a for a in batch if still_ours(a.basket)]))
-        away = time.monotonic() - began
+        refusals, away = self._outlast(lambda: self._store(batch.ours()))
         # 2 Kafka, confirmed. 3 The offsets are the caller's.
-        ours = [answer for answer in batch if still_ours(answer.basket)]
-        published = [answer for answer in ours if answer.document["_id"] not in refusals]
-        refused = [(a, refusals[a.document["_id"]]) for a in ours if a.document["_id"] in refusals]
-        self._outbox.send(self._topic, [answer.message for answer in published])
+        published, refused = _sorted_out(batch.ours(), refusals)
+        self._send(published)
+        return Outcome(published, refused, away)
+
+    def _improve(self, batch: Batch) -> Outcome:
+        answers = batch.ours()
+        # 1 Kafka, confirmed.
+        self._send(answers)
+        # 2 MongoDB. No offset holds these sales: it is the older document from which a restart
+        # learns that a better answer is due.
+        refusals, away = self._outlast(lambda: self._replace(answers))
+        return Outcome(*_sorted_out(answers, refusals), away)
+
+    def _send(self, answers: list[Answer]) -> None:
+        self._outbox.send(self._topic, [answer.message for answer in answers])
         flush(self._outbox, self._stop, self._health)
-        self._published([answer.basket for answer in published])
-        return Outcome(published, refused, away if away > WRITE_TIMEOUT / 2 else 0)
+        self._published([answer.basket for answer in answers])
 
     def _store(self, answers: list[Answer]) -> dict[str, str]:
         """Put each answer in the place of an older one; returns those refused, and why.
@@ -122,39 +144,62 @@ class Publisher:
         """
         if not answers:
             return {}
-        with pymongo.timeout(WRITE_TIMEOUT):
-            problems = mongo.write_errors(
-                lambda: self._answers.insert_many([a.document for a in answers], ordered=False)
-            )
-            standing = [answers[p["index"]] for p in problems if p["code"] == DUPLICATE_KEY]
-            refused = _refused(answers, problems)
-            return refused | self._replace(standing) if standing else refused
+        problems = mongo.write_errors(
+            lambda: self._answers.insert_many([a.document for a in answers], ordered=False)
+        )
+        standing = [answers[p["index"]] for p in problems if p["code"] == DUPLICATE_KEY]
+        return _refused(answers, problems) | self._replace(standing)
 
     def _replace(self, answers: list[Answer]) -> dict[str, str]:
+        if not answers:
+            return {}
         writes = [
             ReplaceOne({"_id": each.document["_id"]}, each.document, upsert=True)
             for each in answers
         ]
         problems = mongo.write_errors(lambda: self._answers.bulk_write(writes, ordered=False))
         raced = [answers[p["index"]] for p in problems if p["code"] == DUPLICATE_KEY]
-        refused = _refused(answers, problems)  # and what another copy wrote first can be replaced
-        return refused | self._replace(raced) if raced else refused
+        # what another copy wrote first can be replaced
+        return _refused(answers, problems) | self._replace(raced)
 
-    def _outlast(self, operation: Callable[[], dict[str, str]]) -> dict[str, str]:
+    def _outlast(self, write: Callable[[], dict[str, str]]) -> tuple[dict[str, str], float]:
+        """What was refused, and for how long the database was away, if it was."""
+        began = time.monotonic()
+
         def wait(seconds: float) -> bool:
             self._health.report("answers", "MongoDB is away")
             OUTAGES.labels("mongo").inc()
             return self._stop.wait(seconds)
 
+        def attempt() -> dict[str, str]:
+            with pymongo.timeout(WRITE_TIMEOUT):
+                return write()
+
         try:
-            result = mongo.outlast(operation, wait, "writing recommendations")
+            refusals = mongo.outlast(attempt, wait, "writing recommendations")
         except PyMongoError as error:
             if mongo.is_outage(error):
                 raise AwayError("MongoDB is away") from None
             reason = mongo.first_line(error)
             raise Failure(f"MongoDB refuses to store recommendations: {reason}") from None
         self._health.report("answers")
-        return result
+        took = time.monotonic() - began
+        return refusals, took if took > WRITE_TIMEOUT / 2 else 0
+
+
+def _sorted_out(
+    answers: list[Answer], refusals: dict[str, str]
+) -> tuple[list[Answer], list[tuple[Answer, str]]]:
+    """The answers that were taken, and those that were refused with the reason."""
+    if not refusals:
+        return answers, []
+    taken = [answer for answer in answers if answer.document["_id"] not in refusals]
+    refused = [
+        (answer, refusals[answer.document["_id"]])
+        for answer in answers
+        if answer.document["_id"] in refusals
+    ]
+    return taken, refused
 
 
 def _refused(answers: list[Answer], problems: list[Document]) -> dict[str, str]:

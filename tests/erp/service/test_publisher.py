@@ -57,9 +57,9 @@ def answer(sale_id, value=b"{}"):
     return Answer(basket, {"_id": sale_id, "text": value.decode()}, message)
 
 
-def publish(one, batch, ours=lambda _: True):
+def publish(one, batch, ours=lambda _: True, improved=False):
     """What became of a batch."""
-    one.start(batch, ours)
+    one.start(batch, ours, improved)
     return one.result(PATIENCE)
 
 
@@ -95,6 +95,39 @@ def test_sale_that_went_to_another_copy_is_left_out(make, database, read_topic):
     assert batch[:1] == outcome.published
     assert ["mine"] == [each["_id"] for each in database.recommendations.find()]
     assert ["mine"] == keys(read_topic("recommendations"))
+
+
+@pytest.mark.parametrize(("improved", "stands"), [(False, "new"), (True, "old")])
+def test_document_of_an_improved_answer_waits_for_kafka(make, database, stack, improved, stands):
+    """A first answer is stored first, as its offset holds it; an improved one once it was sent."""
+    one = make()
+    publish(one, [answer("a", b"old")])
+    stack.kafka.freeze()
+    try:
+        one.start([answer("a", b"new")], lambda _: True, improved)
+        with pytest.raises(Empty):
+            one.result(1)
+        assert [{"_id": "a", "text": stands}] == list(database.recommendations.find())
+    finally:
+        stack.kafka.thaw()
+    assert 1 == len(one.result(PATIENCE).published)
+    assert [{"_id": "a", "text": "new"}] == list(database.recommendations.find())
+
+
+def test_improved_answer_is_sent_before_the_database_is_back(make, database, stack, read_topic):
+    """While the document cannot be stored the message is out; the document follows when it can."""
+    one = make()
+    publish(one, [answer("a", b"old")])
+    stack.mongo.freeze()
+    try:
+        one.start([answer("a", b"new")], lambda _: True, improved=True)
+        with pytest.raises(Empty):
+            one.result(1)
+        assert [b"old", b"new"] == [message.value() for message in read_topic("recommendations")]
+    finally:
+        stack.mongo.thaw()
+    assert 1 == len(one.result(PATIENCE).published)
+    assert [{"_id": "a", "text": "new"}] == list(database.recommendations.find())
 
 
 class Refusing:
@@ -147,7 +180,7 @@ def test_outage_of_the_database_costs_time_only(make, stack, database, health, m
     publish(one, [answer("before")])
     stack.mongo.freeze()
     try:
-        one.start([answer("during")], lambda _: True)
+        one.start([answer("during")], lambda _: True, improved=False)
         with pytest.raises(Empty):
             one.result(2)
         assert "answers: MongoDB is away" == health.unready()
@@ -164,7 +197,7 @@ def test_signal_during_an_outage_gives_up(make, stack, stop, monkeypatch):
     one = make()
     stack.mongo.freeze()
     try:
-        one.start([answer("a")], lambda _: True)
+        one.start([answer("a")], lambda _: True, improved=False)
         stop._on_signal(signal.SIGTERM, None)
         with pytest.raises(AwayError, match="MongoDB"):
             one.result(PATIENCE)
