@@ -5,7 +5,8 @@ complete may have been counted wrong: of them, whether there is a line behind th
 
 What is followed is in memory only. It is not lost with it: `answered` reads the newest answers from
 the collection after a restart, or when another copy of the service died. Two copies may follow the
-same sale; `not_answered_better` keeps the second from answering it again.
+same sale; `not_answered_better` keeps the second from answering it again, and one that follows an
+older header from answering at all.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -83,9 +84,9 @@ def answered(recommendations: Collection, sales: Collection, seconds: float) -> 
 
 
 def not_answered_better(recommendations: Collection, baskets: list[Basket]) -> list[Basket]:
-    """Those whose answer in the collection has fewer lines than were found now."""
+    """Those whose answer in the collection, to the same header, has fewer lines than found now."""
     ids = [basket.sale.sale_id for basket in baskets]
-    answers = {each["_id"]: each for each in find_by_id(recommendations, ids, _ANSWER)}
+    answers = {each["_id"]: each for each in find_by_id(recommendations, ids, _ANSWER | _ASKED)}
     return [basket for basket in baskets if _improves(basket, answers.get(basket.sale.sale_id))]
 
 
@@ -105,6 +106,9 @@ _HEADER = dict.fromkeys(
 )
 
 
+_ASKED = dict.fromkeys(("customer_id", "store_id", "payment_type", "timestamp"), 1)
+
+
 def _basket(answer: dict[str, Any], header: dict[str, Any]) -> Basket:
     fields = {name: header[name] for name in _HEADER if name in header}
     return Basket(
@@ -116,8 +120,14 @@ def _basket(answer: dict[str, Any], header: dict[str, Any]) -> Basket:
 
 
 def _improves(basket: Basket, answer: dict[str, Any] | None) -> bool:
-    """False when the sale was deleted, or answered from as much already."""
-    if answer is None:
+    """False when the sale was deleted, corrected, or answered from as much already."""
+    if answer is None or not _answers(answer, basket.sale):
         return False
     shown = min(len(basket.lines), BASKET_LINES_MAX)
     return shown > len(answer["basket_products"]) or (basket.complete and not answer["complete"])
+
+
+def _answers(answer: dict[str, Any], sale: contract.Sale) -> bool:
+    """Whether an answer is to this header, not to one that another copy read later."""
+    asked = (sale.customer_id, sale.store_id, sale.payment_type, sale.sale_datetime)
+    return asked == tuple(answer.get(name) for name in _ASKED)

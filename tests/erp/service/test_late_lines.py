@@ -20,16 +20,21 @@ def basket(sale_id, lines, items_count=None, complete=False):
     return made
 
 
-def answer(database, sale_id, lines, complete, seconds_ago=1):
+def answer(database, sale_id, lines, complete, seconds_ago=1, **header):
     """Store the answer to a sale from so many lines."""
     database[RECOMMENDATIONS].replace_one(
         {"_id": sale_id},
         {
+            "customer_id": None,
+            "store_id": None,
+            "payment_type": None,
+            "timestamp": DAY,
             "complete": complete,
             "created_at": datetime.now(UTC) - timedelta(seconds=seconds_ago),
             "latency_ms": 5.0,
             "basket_products": [{"product_id": f"p{n}"} for n in range(lines)],
-        },
+        }
+        | header,
         upsert=True,
     )
 
@@ -139,3 +144,19 @@ def test_only_a_better_answer_replaces_one(database, stored, found, better):
     assert ([candidate] if better else []) == not_answered_better(
         database[RECOMMENDATIONS], [candidate]
     )
+
+
+@pytest.mark.parametrize(
+    "corrected",
+    [
+        {"customer_id": "c2"},
+        {"store_id": "st2"},
+        {"payment_type": "card"},
+        {"timestamp": DAY + timedelta(seconds=1)},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_answer_to_a_newer_header_is_not_replaced(database, corrected):
+    """A sale that another copy has answered again, corrected, is that copy's."""
+    answer(database, "s", 2, False, **corrected)
+    assert [] == not_answered_better(database[RECOMMENDATIONS], [basket("s", 3)])
