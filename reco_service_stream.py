@@ -17,7 +17,8 @@ over its sales. Ctrl-C or SIGTERM finishes and commits what is in hand.
 What it promises: one document and, by key, one latest message for every sale. A sale is answered
 as soon as all its lines are there, or after BASKET_DEADLINE_SECONDS from those that are, with
 `complete` false. If others come within LATE_LINES_SECONDS after that, also of a sale that seemed
-complete because its items_count was too small, a better answer replaces the first. Offsets are
+complete because its items_count was too small, a better answer replaces the first. So it does when
+the lines of a sale that was sent again change only after it was answered again. Offsets are
 committed up to the oldest sale that still waits, so a restart reads that one again, and perhaps
 some behind it: their answers replace themselves.
 """
@@ -260,7 +261,7 @@ class Service:
         owner.remove(ours)
         for basket in ours:
             self.source.release(basket.sources)
-            self.followed.add(basket)
+            self.followed.add(basket, basket.sale.sale_id in outcome.replaced)
         self.status.answered += len(outcome.published)
         service_metrics.count_answers([each.document for each in outcome.published], kind)
 
@@ -279,7 +280,8 @@ class Service:
         """Answer again where more lines came than were answered."""
         while not self.recalled.empty():
             for basket in self.recalled.get():
-                if not self.waiting.knows(basket.sale.sale_id):
+                sale_id = basket.sale.sale_id
+                if not self.waiting.knows(sale_id) and not self.followed.knows(sale_id):
                     self.followed.recall(basket)
         now = time.monotonic()
         if now - self.improved_at >= IMPROVE_EVERY:
@@ -292,14 +294,16 @@ class Service:
 
         The look was begun at the turn before, while the database had time.
         """
-        seen = self.patience.outlast(lambda: followed.collect(BATCH), "looking for late lines")
-        followed.look_ahead(BATCH)
+        corrected = followed is self.followed.corrected
+        limit = late_lines.CORRECTED_AT_ONCE if corrected else BATCH
+        seen = self.patience.outlast(lambda: followed.collect(limit), "looking for late lines")
+        followed.look_ahead(limit)
         better = [basket for basket in seen if basket.improved]
         if better:
             better = self.patience.outlast(
                 lambda: late_lines.not_answered_better(self.answers, better), "comparing answers"
             )
-        followed.remove(basket for basket in seen if basket not in better)
+        self.followed.let_go(basket for basket in seen if basket not in better)
         if better:
             self.publish(better, followed, "improved")
             self.land()

@@ -7,9 +7,10 @@ from threading import Event
 import pytest
 from confluent_kafka import TopicPartition
 
-from erp.contract import SALES
+from erp.contract import RECOMMENDATIONS, SALES
 from erp.metrics import Health
 from erp.process import Stop
+from erp.service import late_lines
 from reco_service_stream import Service
 from tests.service_shop import PATIENCE, Shop, products
 
@@ -38,7 +39,7 @@ def service(shop):
 def hold_back(service, monkeypatch):
     """The answers are not stored before this is set."""
     go, store = Event(), service.publisher._store
-    monkeypatch.setattr(service.publisher, "_store", lambda batch: go.wait() and store(batch))
+    monkeypatch.setattr(service.publisher, "_store", lambda *batch: go.wait() and store(*batch))
     yield go
     go.set()
 
@@ -108,3 +109,24 @@ def test_sale_of_a_partition_that_went_since_it_was_read_does_not_wait(shop, ser
     service.accept(messages)
     assert 0 == len(service.waiting)
     turn_until(service, lambda: service.waiting)
+
+
+def test_sale_that_is_read_twice_is_looked_at_again_and_not_told_again(
+    shop, service, read_topic, monkeypatch
+):
+    """After a crash answers are given anew; when the lines are the same, that is all."""
+    monkeypatch.setattr(late_lines, "QUIET", 0.1)
+    service.followed = late_lines.Followed(shop.database.sales_items, 60)
+    shop.store("s", ["p1", "p2"])
+    for _ in range(2):
+        shop.sell("s", 2)
+        turn_until(service, lambda: service.waiting)
+        turn_until(service, lambda: not service.waiting)
+    (followed,) = service.followed.corrected
+    turn_until(service, lambda: followed.pause > late_lines.PAUSES[0])
+    assert 2 == len(read_topic(RECOMMENDATIONS))
+    shop.store("s", ["p1", "p3"])
+    service.followed.corrected._schedule(followed, 0)
+    turn_until(service, lambda: ["p1", "p3"] == products(shop.answers()["s"]))
+    service.land()
+    assert 3 == len(read_topic(RECOMMENDATIONS))

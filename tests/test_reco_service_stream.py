@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from erp import recommender
-from erp.contract import DEAD_LETTER, PRODUCTS, RECOMMENDATIONS, SALES, Recommendation
+from erp.contract import DEAD_LETTER, PRODUCTS, RECOMMENDATIONS, SALES, SALES_ITEMS, Recommendation
 from tests import waiting
 from tests.service_shop import NOON, PATIENCE, SCRIPT, Shop, latest, page, products, recommended
 
@@ -182,15 +182,19 @@ def test_odd_sales_each_have_their_answer(shop, run_script):
 
 def test_corrected_sale_replaces_its_answer(shop, run_script, read_topic):
     """A sale that is sent again has one document and one latest message: the newest."""
-    shop.store("s", ["p1"])
-    shop.sell("s", 1, customer_id="wrong")
+    shop.store("s", ["p1", "p2", "p3"])
+    shop.sell("s", 3, customer_id="wrong")
     service = run_script.start(SCRIPT)
     shop.wait_for_sales("s")
-    shop.sell("s", 1, customer_id="right")
-    answers = shop.wait_for(lambda a: a["s"]["customer_id"] == "right")
-    assert ["s"] == list(answers)
+    shop.sell("s", 2, customer_id="right")  # before its lines, as in life
+    shop.wait_for(lambda a: a["s"]["customer_id"] == "right")
+    shop.store("s", ["p4", "p2"])
+    shop.database[SALES_ITEMS.name].delete_one({"_id": "s:3"})
+    answers = shop.wait_for(lambda a: products(a["s"]) == ["p4", "p2"])
+    assert (["s"], True) == (list(answers), answers["s"]["complete"])
     assert 0 == service.stop()
-    assert "right" == json.loads(latest(read_topic(RECOMMENDATIONS))["s"])["customer_id"]
+    told = json.loads(latest(read_topic(RECOMMENDATIONS))["s"])
+    assert ("right", ["p4", "p2"]) == (told["customer_id"], products(told))
 
 
 def test_deleted_sale_loses_its_answer(shop, run_script, read_topic):

@@ -57,6 +57,7 @@ class Basket:
     lines: dict[int, Line] = field(default_factory=dict)
     answered: int | None = None  # lines that an answer was given from, None before the first
     was_complete: bool = False  # that answer had every line known then; none of them is in `lines`
+    answered_as: int | None = None  # of a sale that was corrected: the fingerprint of its answer
     expected: int | None = None  # lines; None when only their numbers can tell
     complete: bool = False
     deadline: float = 0
@@ -66,21 +67,33 @@ class Basket:
     thorough: bool = True  # the next look asks for every missing line, not only for a few
 
     def __post_init__(self) -> None:
-        if (self.sale.items_count or 0) > 0:
-            self.expected = self.sale.items_count
+        self.expect()
+
+    def expect(self) -> None:
+        """Believe the header's number of lines, if it says one."""
+        self.expected = self.sale.items_count if (self.sale.items_count or 0) > 0 else None
+
+    @property
+    def fingerprint(self) -> int:
+        """A number that changes with each product, quantity, amount and number of lines."""
+        return hash(tuple(self.lines[number] for number in sorted(self.lines)))
 
     @property
     def improved(self) -> bool:
         """True when an answer from these lines is better than the one that was given."""
+        if self.answered_as is not None:
+            news = self.complete and not self.was_complete
+            return news or self.fingerprint != self.answered_as
         return self.complete or len(self.lines) > (self.answered or 0)
 
     def wanted(self) -> list[int]:
         """The line numbers that the next look asks for.
 
         While nothing comes, only the first missing ones and the last: they tell as much. Of a sale
-        that seemed complete, the one behind the last; if it exists, all of them again.
+        that seemed complete, the one behind the last; if it exists, all of them again. Of a sale
+        that was corrected always all.
         """
-        if self.was_complete and not self.lines:
+        if self.was_complete and self.answered_as is None and not self.lines:
             return [(self.answered or 0) + 1]
         reach = max(self.lines, default=0)
         if self.expected is None:
@@ -110,7 +123,10 @@ class Basket:
             self.complete = len(self.lines) == self.expected
         else:
             self.complete = settled and len(self.lines) == reach
-        better = self.answered is not None and settled and len(self.lines) > self.answered
+        if self.answered_as is not None:  # fewer lines are news as well
+            better = now - self.last_news >= quiet
+        else:
+            better = self.answered is not None and settled and len(self.lines) > self.answered
         overdue = now >= self.deadline and self.thorough
         return "answer" if self.complete or better or overdue else "wait"
 
@@ -163,8 +179,8 @@ class WaitingSales:
     def __iter__(self) -> Iterator[Basket]:
         return iter(self._waiting.values())
 
-    def add(self, basket: Basket) -> list[Any]:
-        """Let a sale wait; in place of an older header, whose deadline stays.
+    def add(self, basket: Basket, pause: float = 0) -> list[Any]:
+        """Let a sale wait, not looked at for `pause` s; an older header's deadline stays.
 
         Returns the messages of the older one, which are not needed any more.
         """
@@ -174,7 +190,7 @@ class WaitingSales:
         basket.pause = self._pauses[0]
         basket.thorough = True
         self._waiting[basket.sale.sale_id] = basket
-        self._schedule(basket, now)
+        self._schedule(basket, now + pause)
         return older.sources if older else []
 
     def next_look(self) -> float | None:
@@ -221,6 +237,17 @@ class WaitingSales:
         if self._ahead is None and (due := self._due(limit, everyone=False)):
             look = self._look(due)
             self._ahead = look._replace(found=self._reader.submit(self._find, look.asked))
+
+    def again(self, basket: Basket) -> None:
+        """Look at all lines of a sale anew, after a longer pause; let go of it at its deadline."""
+        now = time.monotonic()
+        if now >= basket.deadline:
+            self.remove([basket])
+        elif basket in self:
+            basket.lines, basket.complete = {}, False
+            basket.expect()
+            self._put_off(basket, now)
+            basket.thorough = True
 
     def remove(self, baskets: Iterable[Basket]) -> None:
         """Let go of sales; those that do not wait any more are ignored."""

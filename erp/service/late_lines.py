@@ -1,7 +1,9 @@
 """Sales that were answered: followed for a while, to be answered better when more lines come.
 
 Those answered with lines missing are looked up again until they are whole. Those that seemed
-complete may have been counted wrong: of them, whether there is a line behind the last.
+complete may have been counted wrong: of them, whether there is a line behind the last. Those whose
+answer took the place of another may have been corrected, and answered from lines that the sink had
+yet to correct: of them all lines, which are answered again when they differ.
 
 What is followed is in memory only. It is not lost with it: `answered` reads the newest answers from
 the collection after a restart, or when another copy of the service died. Two copies may follow the
@@ -9,6 +11,7 @@ same sale; `not_answered_better` keeps the second from answering it again, and o
 older header from answering at all.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,48 +20,71 @@ from pymongo import DESCENDING
 from pymongo.collection import Collection
 
 from erp import contract
-from erp.service.baskets import Basket, WaitingSales, find_by_id
+from erp.service.baskets import Basket, Line, WaitingSales, find_by_id
 from erp.service.sale_answers import BASKET_LINES_MAX
 
 PAUSES = (5.0, 300.0)  # s between two looks at an incomplete sale, at first and at most
 COMPLETE_PAUSES = (5.0, 60.0)  # s, the same of a sale that seemed complete
 QUIET = 5.0  # s without another line, after which those that came late are answered
+CORRECTED_AT_ONCE = 100  # corrected sales looked at in one go, whose every line is read
 FOLLOWED_MAX = 20_000  # sales of each kind; beyond that the oldest is given up
 RECALLED = 2_000  # newest answers that seemed complete, followed after a restart
 READ_TIMEOUT = 30  # s; without its index the collection is read from end to end
 
 
 class Followed:
-    """The sales that were answered, for `seconds` each, incomplete and complete ones."""
+    """The sales that were answered, for `seconds` each: incomplete, complete, corrected ones."""
 
     def __init__(self, items: Collection, seconds: float) -> None:
         self.incomplete = WaitingSales(items, seconds, QUIET, PAUSES)
         self.complete = WaitingSales(items, seconds, QUIET, COMPLETE_PAUSES)
+        self.corrected = WaitingSales(items, seconds, QUIET, PAUSES)
         self._seconds = seconds
 
     @property
-    def kinds(self) -> tuple[WaitingSales, WaitingSales]:
-        """Both."""
-        return self.incomplete, self.complete
+    def kinds(self) -> tuple[WaitingSales, ...]:
+        """All of them."""
+        return self.incomplete, self.complete, self.corrected
 
-    def add(self, basket: Basket) -> None:
-        """Look for further lines of a sale that was answered from `basket`."""
+    def knows(self, sale_id: str) -> bool:
+        """True while a sale is followed."""
+        return any(followed.knows(sale_id) for followed in self.kinds)
+
+    def add(self, basket: Basket, replaced: bool = False) -> None:
+        """Look for further lines of a sale that was answered from `basket`, or for other ones.
+
+        With `replaced` the answer took the place of another.
+        """
         if not self._seconds:
             return
-        if basket.complete:
-            known = Basket(basket.sale, basket.entered, answered=len(basket.lines))
-            known.was_complete = True
-        else:
-            lines = basket.lines
-            known = Basket(basket.sale, basket.entered, lines=lines, answered=len(lines))
+        known = Basket(basket.sale, basket.entered, answered=len(basket.lines))
+        known.was_complete = basket.complete
+        if replaced or basket.answered_as is not None:
+            known.answered_as = basket.fingerprint
+        elif not basket.complete:
+            known.lines = basket.lines
         self.recall(known)
 
     def recall(self, basket: Basket) -> None:
         """Follow a sale as `answered` reads it."""
-        followed = self.complete if basket.was_complete else self.incomplete
+        if basket.answered_as is not None:
+            followed = self.corrected
+        else:
+            followed = self.complete if basket.was_complete else self.incomplete
         if len(followed) >= FOLLOWED_MAX:
             followed.remove([next(iter(followed))])
-        followed.add(basket)
+        followed.add(basket, QUIET if followed is self.corrected else 0)
+
+    def let_go(self, baskets: Iterable[Basket]) -> None:
+        """Of sales that no better answer is due to; corrected ones are looked at until the end."""
+        for basket in baskets:
+            if basket.answered_as is None:
+                for followed in self.kinds:
+                    followed.remove([basket])
+            else:
+                basket.answered_as = basket.fingerprint
+                basket.was_complete = basket.was_complete or basket.complete
+                self.corrected.again(basket)
 
     def discard(self, sale_id: str) -> None:
         """Let go of a sale."""
@@ -84,9 +110,12 @@ def answered(recommendations: Collection, sales: Collection, seconds: float) -> 
 
 
 def not_answered_better(recommendations: Collection, baskets: list[Basket]) -> list[Basket]:
-    """Those whose answer in the collection, to the same header, has fewer lines than found now."""
+    """Those whose answer in the collection, to the same header, has fewer lines than found now.
+
+    Or, of those that were corrected, other lines.
+    """
     ids = [basket.sale.sale_id for basket in baskets]
-    answers = {each["_id"]: each for each in find_by_id(recommendations, ids, _ANSWER | _ASKED)}
+    answers = {each["_id"]: each for each in find_by_id(recommendations, ids, _COMPARED)}
     return [basket for basket in baskets if _improves(basket, answers.get(basket.sale.sale_id))]
 
 
@@ -106,7 +135,8 @@ _HEADER = dict.fromkeys(
 )
 
 
-_ASKED = dict.fromkeys(("customer_id", "store_id", "payment_type", "timestamp"), 1)
+_ASKED = ("customer_id", "store_id", "payment_type", "timestamp")
+_COMPARED = dict.fromkeys(("complete", "basket_products", *_ASKED), 1)
 
 
 def _basket(answer: dict[str, Any], header: dict[str, Any]) -> Basket:
@@ -123,8 +153,13 @@ def _improves(basket: Basket, answer: dict[str, Any] | None) -> bool:
     """False when the sale was deleted, corrected, or answered from as much already."""
     if answer is None or not _answers(answer, basket.sale):
         return False
-    shown = min(len(basket.lines), BASKET_LINES_MAX)
-    return shown > len(answer["basket_products"]) or (basket.complete and not answer["complete"])
+    shown = [basket.lines[number] for number in sorted(basket.lines)[:BASKET_LINES_MAX]]
+    told = [
+        Line(each["product_id"], each.get("quantity"), each.get("net_amount"))
+        for each in answer["basket_products"]
+    ]
+    more = shown != told if basket.answered_as is not None else len(shown) > len(told)
+    return more or (basket.complete and not answer["complete"])
 
 
 def _answers(answer: dict[str, Any], sale: contract.Sale) -> bool:

@@ -45,11 +45,15 @@ class Answer(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a batch: `refused` by MongoDB with the reason, `away` s of an outage."""
+    """What became of a batch: `refused` by MongoDB with the reason, `away` s of an outage.
+
+    `replaced` are the sales whose first answer found another in its place: sent or read again.
+    """
 
     published: list[Answer]
     refused: list[tuple[Answer, str]]
     away: float
+    replaced: set[str]
 
 
 class Batch(NamedTuple):
@@ -117,11 +121,12 @@ class Publisher:
 
     def _publish(self, batch: Batch) -> Outcome:
         # 1 MongoDB. While it is away sales may go to another copy, which then answers them.
-        refusals, away = self._outlast(lambda: self._store(batch.ours()))
+        replaced: set[str] = set()
+        refusals, away = self._outlast(lambda: self._store(batch.ours(), replaced))
         # 2 Kafka, confirmed. 3 The offsets are the caller's.
         published, refused = _sorted_out(batch.ours(), refusals)
         self._send(published)
-        return Outcome(published, refused, away)
+        return Outcome(published, refused, away, replaced)
 
     def _improve(self, batch: Batch) -> Outcome:
         answers = batch.ours()
@@ -130,17 +135,18 @@ class Publisher:
         # 2 MongoDB. No offset holds these sales: it is the older document from which a restart
         # learns that a better answer is due.
         refusals, away = self._outlast(lambda: self._replace(answers))
-        return Outcome(*_sorted_out(answers, refusals), away)
+        return Outcome(*_sorted_out(answers, refusals), away, set())
 
     def _send(self, answers: list[Answer]) -> None:
         self._outbox.send(self._topic, [answer.message for answer in answers])
         flush(self._outbox, self._stop, self._health)
         self._published([answer.basket for answer in answers])
 
-    def _store(self, answers: list[Answer]) -> dict[str, str]:
+    def _store(self, answers: list[Answer], replaced: set[str]) -> dict[str, str]:
         """Put each answer in the place of an older one; returns those refused, and why.
 
-        Most are the first to their sale, and to insert costs the server half of an upsert.
+        Those that had an older one are added to `replaced`. Most are the first to their sale, and
+        to insert costs the server half of an upsert.
         """
         if not answers:
             return {}
@@ -148,6 +154,7 @@ class Publisher:
             lambda: self._answers.insert_many([a.document for a in answers], ordered=False)
         )
         standing = [answers[p["index"]] for p in problems if p["code"] == DUPLICATE_KEY]
+        replaced.update(answer.document["_id"] for answer in standing)
         return _refused(answers, problems) | self._replace(standing)
 
     def _replace(self, answers: list[Answer]) -> dict[str, str]:

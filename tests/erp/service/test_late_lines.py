@@ -72,7 +72,8 @@ def test_nothing_is_followed_when_late_lines_are_not_wanted(database):
     """With LATE_LINES_SECONDS of zero the first answer is the last."""
     followed = Followed(database.sales_items, 0)
     followed.add(basket("s", 2))
-    assert [0, 0] == [len(kind) for kind in followed.kinds]
+    followed.add(basket("s", 2), replaced=True)
+    assert [0, 0, 0] == [len(kind) for kind in followed.kinds]
 
 
 def test_oldest_is_given_up_when_too_many_are_followed(database, monkeypatch):
@@ -82,8 +83,10 @@ def test_oldest_is_given_up_when_too_many_are_followed(database, monkeypatch):
     for number in range(5):
         followed.add(basket(f"part{number}", 1))
         followed.add(basket(f"whole{number}", 1, complete=True))
+        followed.add(basket(f"again{number}", 1, complete=True), replaced=True)
     assert ["part2", "part3", "part4"] == [each.sale.sale_id for each in followed.incomplete]
     assert ["whole2", "whole3", "whole4"] == [each.sale.sale_id for each in followed.complete]
+    assert ["again2", "again3", "again4"] == [each.sale.sale_id for each in followed.corrected]
 
 
 def test_sale_is_discarded_whatever_kind_it_is(database):
@@ -91,9 +94,10 @@ def test_sale_is_discarded_whatever_kind_it_is(database):
     followed = Followed(database.sales_items, 60)
     followed.add(basket("part", 1))
     followed.add(basket("whole", 1, complete=True))
-    for sale_id in ("part", "whole", "unknown"):
+    followed.add(basket("again", 1, complete=True), replaced=True)
+    for sale_id in ("part", "whole", "again", "unknown"):
         followed.discard(sale_id)
-    assert [0, 0] == [len(kind) for kind in followed.kinds]
+    assert [0, 0, 0] == [len(kind) for kind in followed.kinds]
 
 
 def test_answers_are_read_back_after_a_restart(database, header):
@@ -160,3 +164,79 @@ def test_answer_to_a_newer_header_is_not_replaced(database, corrected):
     """A sale that another copy has answered again, corrected, is that copy's."""
     answer(database, "s", 2, False, **corrected)
     assert [] == not_answered_better(database[RECOMMENDATIONS], [basket("s", 3)])
+
+
+@pytest.fixture
+def corrected(database, monkeypatch):
+    """A sale of lines 1 and 2 that was answered in the place of another; looked at without end."""
+    monkeypatch.setattr(late_lines, "QUIET", 0)
+    monkeypatch.setattr(late_lines, "PAUSES", (0, 0))
+    database.sales_items.insert_many(stored(n) for n in (1, 2))
+    followed = Followed(database.sales_items, 60)
+    followed.add(basket("s", 2, items_count=2, complete=True), replaced=True)
+    return followed
+
+
+def stored(number, **changed):
+    """A line as the sink stores it."""
+    line = {"_id": f"s:{number}", "product_id": f"p{number}", "quantity": 1.0} | changed
+    return line | {"sale_id": "s", "line_n": number}
+
+
+def improved(followed):
+    """What a look finds worth another answer, after as many as it takes to see all lines."""
+    while not (seen := followed.corrected.collect(10)):
+        pass
+    better = [each for each in seen if each.improved]
+    followed.let_go(each for each in seen if each not in better)
+    return [([line.product_id for line in each.lines.values()], each.complete) for each in better]
+
+
+def test_corrected_sale_is_looked_at_again_and_again_without_news(corrected):
+    """As long as its lines are those it was answered from, no other answer is due."""
+    for _ in range(3):
+        assert [] == improved(corrected)
+    assert 1 == len(corrected.corrected)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"product_id": "other"}, {"quantity": 2.0}, {"net_amount": 9.5}],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_corrected_line_makes_another_answer_due(corrected, database, changed):
+    """Another product, quantity or amount, though the number of lines is the same."""
+    database.sales_items.replace_one({"_id": "s:2"}, stored(2, **changed))
+    assert [(["p1", changed.get("product_id", "p2")], True)] == improved(corrected)
+
+
+def test_line_that_was_deleted_leaves_a_corrected_sale(corrected, database):
+    """Its header still counts it: the answer is incomplete, but does not show it."""
+    database.sales_items.delete_one({"_id": "s:2"})
+    assert [(["p1"], False)] == improved(corrected)
+
+
+def test_line_that_was_added_comes_to_a_corrected_sale(corrected, database):
+    """Also beyond the number that its header says."""
+    database.sales_items.insert_one(stored(3))
+    assert [(["p1", "p2", "p3"], True)] == improved(corrected)
+
+
+def test_corrected_sale_is_let_go_of_at_the_end(corrected):
+    """It is followed for as long as any other."""
+    (followed,) = corrected.corrected
+    followed.deadline = 0
+    assert [] == improved(corrected)
+    assert 0 == len(corrected.corrected)
+
+
+def test_corrected_sale_that_another_copy_answered_is_not_answered_again(database):
+    """The answer in the collection is compared line by line."""
+    found = basket("s", 2, complete=True)
+    found.answered_as = 0
+    lines = [{"product_id": f"p{n}", "quantity": 1.0, "net_amount": None} for n in (1, 2)]
+    answer(database, "s", 0, True, basket_products=lines)
+    assert [] == not_answered_better(database[RECOMMENDATIONS], [found])
+    lines[1]["quantity"] = 2.0
+    answer(database, "s", 0, True, basket_products=lines)
+    assert [found] == not_answered_better(database[RECOMMENDATIONS], [found])

@@ -82,10 +82,11 @@ def test_batch_is_in_both_places_before_it_counts_as_published(make, database, r
 def test_newer_answer_replaces_the_older(make, database, read_topic):
     """There is one document for a sale, and the last message is the newest."""
     one = make()
-    publish(one, [answer("a", b"1")])
-    publish(one, [answer("a", b"2")])
+    assert set() == publish(one, [answer("a", b"1")]).replaced
+    assert {"a"} == publish(one, [answer("a", b"2"), answer("b")]).replaced
+    database.recommendations.delete_one({"_id": "b"})
     assert [{"_id": "a", "text": "2"}] == list(database.recommendations.find())
-    assert [b"1", b"2"] == [message.value() for message in read_topic("recommendations")]
+    assert [b"1", b"2", b"{}"] == [message.value() for message in read_topic("recommendations")]
 
 
 def test_sale_that_went_to_another_copy_is_left_out(make, database, read_topic):
