@@ -25,7 +25,7 @@ some behind it: their answers replace themselves.
 
 import logging
 import time
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import Any, NamedTuple
 
 from confluent_kafka import Message
@@ -57,6 +57,7 @@ IDLE_TURN, FLIGHT_TURN = 0.2, 0.02  # s, the longest turn without and with a bat
 PATIENCE = 1.0  # s for a batch to be published, after which something is away
 PAUSES = (0.01, 1.0)  # s between two looks at a sale, at first and at most
 COMMIT_EVERY, IMPROVE_EVERY, STATUS_EVERY = 0.5, 0.5, 10  # s
+RECALL_EVERY = 5  # s, once more while the database cannot be asked for the answers of other copies
 DRAIN_SECONDS, GRACE_SECONDS = 6, 9  # after a signal, of the 10 s that a supervisor grants
 
 
@@ -78,14 +79,14 @@ class Service:
         self.sales_topic = settings.topic_prefix + contract.SALES.name
         answer_topic = settings.topic_prefix + contract.RECOMMENDATIONS
         self.answers = database[contract.RECOMMENDATIONS]
-        self.headers = database[contract.SALES.name]
         items = database[contract.SALES_ITEMS.name]
         self.waiting = WaitingSales(
             items, settings.basket_deadline_seconds, settings.basket_quiet_seconds, PAUSES
         )
-        self.late_seconds = settings.late_lines_seconds
-        self.followed = late_lines.Followed(items, self.late_seconds)
-        self.recalled: SimpleQueue[list[Basket]] = SimpleQueue()
+        self.followed = late_lines.Followed(items, settings.late_lines_seconds)
+        self.recall = late_lines.Recall(
+            self.answers, database[contract.SALES.name], settings.late_lines_seconds
+        )
         self.flight: Flight | None = None
         self.source = Source(
             settings.kafka,
@@ -125,6 +126,7 @@ class Service:
             [
                 (settings.model_poll_seconds, self.model.refresh),
                 (settings.catalogue_poll_seconds, self.model.refresh_catalogue),
+                (RECALL_EVERY, self.recall.read),
                 (
                     settings.history_poll_seconds,
                     lambda: self.model.refresh_history(self.source.alone),
@@ -278,8 +280,8 @@ class Service:
 
     def improve(self) -> None:
         """Answer again where more lines came than were answered."""
-        while not self.recalled.empty():
-            for basket in self.recalled.get():
+        while not self.recall.found.empty():
+            for basket in self.recall.found.get():
                 sale_id = basket.sale.sale_id
                 if not self.waiting.knows(sale_id) and not self.followed.knows(sale_id):
                     self.followed.recall(basket)
@@ -321,12 +323,8 @@ class Service:
     def look_for_answered(self, _partitions: set[int]) -> None:
         """Take over the improvable answers of a copy that may have died."""
         self.stop.rest()
-        if self.late_seconds:
-            self.background.once(
-                lambda: self.recalled.put(
-                    late_lines.answered(self.answers, self.headers, self.late_seconds)
-                )
-            )
+        self.recall.want()
+        self.background.once(self.recall.read)
 
     def report(self) -> None:
         """One line of what happened since the last one, and the gauges."""

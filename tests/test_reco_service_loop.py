@@ -6,6 +6,7 @@ from threading import Event
 
 import pytest
 from confluent_kafka import TopicPartition
+from pymongo.errors import AutoReconnect
 
 from erp.contract import RECOMMENDATIONS, SALES
 from erp.metrics import Health
@@ -50,6 +51,18 @@ def turn_until(service, condition):
     while not condition():
         assert time.monotonic() < until
         service.turn()
+
+
+def away_twice(operation):
+    """The operation, but for its first two calls."""
+    outage = [AutoReconnect("away")] * 2
+
+    def attempt(*arguments):
+        if outage:
+            raise outage.pop()
+        return operation(*arguments)
+
+    return attempt
 
 
 def lose_and_regain(shop, service):
@@ -130,3 +143,18 @@ def test_sale_that_is_read_twice_is_looked_at_again_and_not_told_again(
     turn_until(service, lambda: ["p1", "p3"] == products(shop.answers()["s"]))
     service.land()
     assert 3 == len(read_topic(RECOMMENDATIONS))
+
+
+def test_late_lines_are_found_though_the_database_was_away_when_the_partition_came(
+    shop, service, monkeypatch
+):
+    """What another copy answered is followed as soon as it can be read."""
+    monkeypatch.setattr("erp.service.late_lines.answered", away_twice(late_lines.answered))
+    shop.sell("late", 1)
+    service.waiting._deadline = 0.1
+    turn_until(service, lambda: "late" in shop.answers())
+    service.land()
+    service.followed.discard("late")
+    lose_and_regain(shop, service)
+    service.background.start()  # which is to look for the first partition, and for this one
+    turn_until(service, lambda: service.followed.knows("late"))

@@ -11,13 +11,16 @@ same sale; `not_answered_better` keeps the second from answering it again, and o
 older header from answering at all.
 """
 
+import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from queue import SimpleQueue
 from typing import Any
 
 import pymongo
 from pymongo import DESCENDING
 from pymongo.collection import Collection
+from pymongo.errors import PyMongoError
 
 from erp import contract
 from erp.service.baskets import Basket, Line, WaitingSales, find_by_id
@@ -90,6 +93,33 @@ class Followed:
         """Let go of a sale."""
         for followed in self.kinds:
             followed.discard(sale_id)
+
+
+class Recall:
+    """The answers of other copies that are to be followed, read beside the loop."""
+
+    def __init__(self, recommendations: Collection, sales: Collection, seconds: float) -> None:
+        self._recommendations, self._sales, self._seconds = recommendations, sales, seconds
+        self._wanted = threading.Event()
+        self.found: SimpleQueue[list[Basket]] = SimpleQueue()
+
+    def want(self) -> None:
+        """Say that another copy may have died."""
+        if self._seconds:
+            self._wanted.set()
+
+    def read(self) -> None:
+        """Put into `found` what is wanted; raises the database's errors, and is to be called again.
+
+        Without a wish it does nothing.
+        """
+        if self._wanted.is_set():
+            self._wanted.clear()  # before it reads: another copy may die meanwhile
+            try:
+                self.found.put(answered(self._recommendations, self._sales, self._seconds))
+            except PyMongoError:
+                self._wanted.set()
+                raise
 
 
 def answered(recommendations: Collection, sales: Collection, seconds: float) -> list[Basket]:

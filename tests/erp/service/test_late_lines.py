@@ -3,11 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pymongo.errors import PyMongoError
 
 from erp.contract import RECOMMENDATIONS, SALES, Sale, document
 from erp.service import late_lines
 from erp.service.baskets import Basket, Line
-from erp.service.late_lines import Followed, answered, not_answered_better
+from erp.service.late_lines import Followed, Recall, answered, not_answered_better
 
 DAY = datetime(2024, 5, 1, tzinfo=UTC)
 
@@ -164,6 +165,27 @@ def test_answer_to_a_newer_header_is_not_replaced(database, corrected):
     """A sale that another copy has answered again, corrected, is that copy's."""
     answer(database, "s", 2, False, **corrected)
     assert [] == not_answered_better(database[RECOMMENDATIONS], [basket("s", 3)])
+
+
+def test_recall_is_tried_again_until_the_database_answers(database, header, stack, monkeypatch):
+    """An outage just when another copy died costs time only; what was read is not read again."""
+    answer(database, "part", 1, complete=False)
+    header("part")
+    recall = Recall(database[RECOMMENDATIONS], database[SALES.name], 60)
+    recall.read()
+    assert recall.found.empty()
+    recall.want()
+    monkeypatch.setattr(late_lines, "READ_TIMEOUT", 0.5)
+    stack.mongo.freeze()
+    try:
+        with pytest.raises(PyMongoError):
+            recall.read()
+    finally:
+        stack.mongo.thaw()
+    for _ in range(2):
+        recall.read()
+    assert ["part"] == [each.sale.sale_id for each in recall.found.get_nowait()]
+    assert recall.found.empty()
 
 
 @pytest.fixture
