@@ -329,6 +329,7 @@ class Service:
     def report(self) -> None:
         """One line of what happened since the last one, and the gauges."""
         self.status.report(
+            self.refusals.count,
             len(self.waiting),
             len(self.followed.incomplete),
             self.source.lag(),

@@ -217,8 +217,10 @@ def _refused(answers: list[Answer], problems: list[Document]) -> dict[str, str]:
     }
 
 
-def flush(outbox: Outbox, stop: Stop, health: Health) -> None:
-    """Wait until Kafka confirmed everything that was sent.
+def flush(
+    outbox: Outbox, stop: Stop, health: Health, meanwhile: Callable[[], None] = lambda: None
+) -> None:
+    """Wait until Kafka confirmed everything that was sent; `meanwhile` is called now and then.
 
     Raises AwayError when the process is to end meanwhile, Failure when a message was refused.
     """
@@ -228,6 +230,7 @@ def flush(outbox: Outbox, stop: Stop, health: Health) -> None:
         log.warning("Kafka does not confirm %d messages, waiting", outbox.waiting)
         if stop.requested:
             raise AwayError("Kafka is away")
+        meanwhile()
     health.report("answers")
     if outbox.failed:
         raise Failure(f"Kafka refused {outbox.failed} messages: see above, then start again")

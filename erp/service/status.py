@@ -21,15 +21,18 @@ class Status:
         """Seconds since the last report."""
         return time.monotonic() - self._reported_at
 
-    def report(self, waiting: int, incomplete: int, lag: dict[int, int], model: str) -> None:
+    def report(
+        self, refused: int, waiting: int, incomplete: int, lag: dict[int, int], model: str
+    ) -> None:
         """One line of what happened since the last one, and the gauges."""
         seconds = self.age
         read_before, answered_before = self._before
         service_metrics.show(waiting, incomplete, lag)
         log.info(
-            "read %d (%.0f/s), answered %d (%.0f/s), waiting %d, incomplete %d, lag %d, model %s",
+            "read %d (%.0f/s), answered %d (%.0f/s), refused %d, "
+            "waiting %d, incomplete %d, lag %d, model %s",
             self.read, (self.read - read_before) / seconds,
             self.answered, (self.answered - answered_before) / seconds,
-            waiting, incomplete, sum(lag.values()), model,
+            refused, waiting, incomplete, sum(lag.values()), model,
         )  # fmt: skip
         self._reported_at, self._before = time.monotonic(), (self.read, self.answered)
