@@ -231,12 +231,19 @@ def test_poison_goes_to_the_dead_letters(shop, run_script, read_topic):
 
 
 def test_full_waiting_room_stops_reading_and_forgets_nobody(shop, run_script):
-    """With room for three, ten sales without lines and one with them are all answered."""
-    for n in range(10):
-        shop.sell(f"w{n}", 1)
-    service = run_script.start(SCRIPT, WAITING_SALES_MAX=3, BASKET_DEADLINE_SECONDS=1)
-    answers = shop.wait_for_sales(*(f"w{n}" for n in range(10)))
-    assert {False} == {answer["complete"] for answer in answers.values()}
+    """With room for three, three are read until their lines come; then all ten are answered."""
+    sale_ids = [f"w{n}" for n in range(10)]
+    for sale_id in sale_ids:
+        shop.sell(sale_id, 1)
+    service = run_script.start(SCRIPT, "--metrics-port", 0, WAITING_SALES_MAX=3)
+    shop.wait_for_log(service, "came, now")
+    waiting.until(lambda: "erp_reco_sales_total 0.0" not in page(service, "metrics")[1])
+    time.sleep(1)
+    assert "erp_reco_sales_total 3.0" in page(service, "metrics")[1].splitlines()
+    for sale_id in sale_ids:
+        shop.store(sale_id, ["p1"])
+    answers = shop.wait_for_sales(*sale_ids)
+    assert {True} == {answer["complete"] for answer in answers.values()}
     assert 0 == service.stop()
 
 

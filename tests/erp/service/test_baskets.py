@@ -2,11 +2,13 @@
 
 import time
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from pymongo.errors import AutoReconnect
 
 from erp.contract import SALES_ITEMS, Sale, SaleItem, document
+from erp.service import baskets
 from erp.service.baskets import AGENDA_SLACK, Basket, Line, WaitingSales
 
 DAY = datetime(2024, 5, 1, tzinfo=UTC)
@@ -186,6 +188,50 @@ def test_unknown_sale_is_answered_without_lines(database):
     sales = waiting(database, deadline=0.05)
     sales.add(Basket(sale("empty", 2), 0))
     assert {"empty": ([], False)} == answered(sales, seconds=5)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that shows what the test sets."""
+    shown = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(baskets, "time", SimpleNamespace(monotonic=lambda: shown.now))
+    return shown
+
+
+def looks(sales, clock, until):
+    """When sales were looked at."""
+    moments = []
+    while (moment := sales.next_look()) is not None and moment < until:
+        clock.now = moment
+        moments.append(moment)
+        assert [] == sales.collect(1000)
+    return moments
+
+
+def test_looks_at_a_sale_without_lines_become_rarer(database, clock):
+    """Each pause is half as long again as the one before, up to the longest; the deadline ends."""
+    sales = waiting(database, deadline=20, pauses=(1.0, 4.0))
+    sales.add(Basket(sale(items_count=2), 0))
+    assert [0, 1, 2.5, 4.75, 8.125, 12.125, 16.125] == looks(sales, clock, 20)
+    assert 20 == sales.next_look()
+
+
+def test_line_that_comes_is_followed_by_quick_looks(database, clock):
+    """News is looked into at once, and the pauses begin anew."""
+    sales = waiting(database, deadline=100, pauses=(1.0, 4.0))
+    sales.add(Basket(sale(items_count=100), 0))
+    looks(sales, clock, 12)
+    store(database, "s", [1])
+    assert [12.125, 12.125, 13.125, 14.625] == looks(sales, clock, 16)
+
+
+def test_crowd_of_sales_is_looked_at_more_slowly(database, clock, monkeypatch):
+    """However many wait, no more than so many looks are planned in a second."""
+    monkeypatch.setattr(baskets, "LOOKS_PER_SECOND", 10)
+    sales = waiting(database, deadline=1_000, pauses=(0.01, 0.01))
+    for number in range(50):
+        sales.add(Basket(sale(f"s{number}", 1), 0))
+    assert [0, 5, 10, 15] == looks(sales, clock, 19)
 
 
 def test_newer_header_takes_the_place(database):
