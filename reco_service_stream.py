@@ -282,8 +282,7 @@ class Service:
         """Answer again where more lines came than were answered."""
         while not self.recall.found.empty():
             for basket in self.recall.found.get():
-                sale_id = basket.sale.sale_id
-                if not self.waiting.knows(sale_id) and not self.followed.knows(sale_id):
+                if not self.waiting.knows(basket.sale.sale_id):
                     self.followed.recall(basket)
         now = time.monotonic()
         if now - self.improved_at >= IMPROVE_EVERY:

@@ -176,6 +176,10 @@ class WaitingSales:
         """True while a sale of this id waits."""
         return sale_id in self._waiting
 
+    def get(self, sale_id: str) -> Basket | None:
+        """The sale of this id, if it waits."""
+        return self._waiting.get(sale_id)
+
     def __iter__(self) -> Iterator[Basket]:
         return iter(self._waiting.values())
 

@@ -49,10 +49,6 @@ class Followed:
         """All of them."""
         return self.incomplete, self.complete, self.corrected
 
-    def knows(self, sale_id: str) -> bool:
-        """True while a sale is followed."""
-        return any(followed.knows(sale_id) for followed in self.kinds)
-
     def add(self, basket: Basket, replaced: bool = False) -> None:
         """Look for further lines of a sale that was answered from `basket`, or for other ones.
 
@@ -66,17 +62,14 @@ class Followed:
             known.answered_as = basket.fingerprint
         elif not basket.complete:
             known.lines = basket.lines
-        self.recall(known)
+        self._follow(known)
 
     def recall(self, basket: Basket) -> None:
-        """Follow a sale as `answered` reads it."""
-        if basket.answered_as is not None:
-            followed = self.corrected
-        else:
-            followed = self.complete if basket.was_complete else self.incomplete
-        if len(followed) >= FOLLOWED_MAX:
-            followed.remove([next(iter(followed))])
-        followed.add(basket, QUIET if followed is self.corrected else 0)
+        """Follow a sale as `answered` reads it, unless all its lines are looked at anyway."""
+        known = self.corrected.get(basket.sale.sale_id)
+        if known is None or _asked(known.sale) != _asked(basket.sale):
+            self.discard(basket.sale.sale_id)
+            self._follow(basket)
 
     def let_go(self, baskets: Iterable[Basket]) -> None:
         """Of sales that no better answer is due to; corrected ones are looked at until the end."""
@@ -93,6 +86,15 @@ class Followed:
         """Let go of a sale."""
         for followed in self.kinds:
             followed.discard(sale_id)
+
+    def _follow(self, basket: Basket) -> None:
+        if basket.answered_as is not None:
+            followed = self.corrected
+        else:
+            followed = self.complete if basket.was_complete else self.incomplete
+        if len(followed) >= FOLLOWED_MAX:
+            followed.remove([next(iter(followed))])
+        followed.add(basket, QUIET if followed is self.corrected else 0)
 
 
 class Recall:
@@ -194,5 +196,8 @@ def _improves(basket: Basket, answer: dict[str, Any] | None) -> bool:
 
 def _answers(answer: dict[str, Any], sale: contract.Sale) -> bool:
     """Whether an answer is to this header, not to one that another copy read later."""
-    asked = (sale.customer_id, sale.store_id, sale.payment_type, sale.sale_datetime)
-    return asked == tuple(answer.get(name) for name in _ASKED)
+    return _asked(sale) == tuple(answer.get(name) for name in _ASKED)
+
+
+def _asked(sale: contract.Sale) -> tuple[object, ...]:
+    return sale.customer_id, sale.store_id, sale.payment_type, sale.sale_datetime

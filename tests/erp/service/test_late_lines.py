@@ -244,6 +244,18 @@ def test_line_that_was_added_comes_to_a_corrected_sale(corrected, database):
     assert [(["p1", "p2", "p3"], True)] == improved(corrected)
 
 
+def test_corrected_sale_is_recalled_only_under_another_header(corrected):
+    """What the collection says of it is no news, unless another copy answered a newer header."""
+    (before,) = corrected.corrected
+    corrected.recall(basket("s", 0))
+    assert [before] == list(corrected.corrected)
+    assert 0 == len(corrected.incomplete)
+    newer = Basket(Sale("s", DAY, customer_id="c2"), 0, answered=1)
+    corrected.recall(newer)
+    assert 0 == len(corrected.corrected)
+    assert [newer] == list(corrected.incomplete)
+
+
 def test_corrected_sale_is_let_go_of_at_the_end(corrected):
     """It is followed for as long as any other."""
     (followed,) = corrected.corrected
