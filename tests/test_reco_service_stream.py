@@ -197,6 +197,23 @@ def test_corrected_sale_replaces_its_answer(shop, run_script, read_topic):
     assert ("right", ["p4", "p2"]) == (told["customer_id"], products(told))
 
 
+def test_corrected_lines_are_found_after_a_restart(shop, run_script, read_topic):
+    """A sale that was answered from its old lines by one process is looked at by the next."""
+    for sale_id in ("s", "same"):
+        shop.store(sale_id, ["p1", "p2"])
+        shop.sell(sale_id, 2)
+    first = run_script.start(SCRIPT)
+    shop.wait_for_sales("s", "same")
+    waiting.until(lambda: shop.committed() == shop.ends())
+    first.kill()
+    shop.store("s", ["p4", "p2"])
+    second = run_script.start(SCRIPT)
+    shop.wait_for(lambda a: products(a["s"]) == ["p4", "p2"])
+    assert 0 == second.stop()
+    told = [message.key().decode() for message in read_topic(RECOMMENDATIONS)]
+    assert ["s", "s", "same"] == sorted(told)
+
+
 def test_deleted_sale_loses_its_answer(shop, run_script, read_topic):
     """A tombstone deletes the document and is passed on."""
     shop.store("s", ["p1"])

@@ -32,7 +32,10 @@ QUIET = 5.0  # s without another line, after which those that came late are answ
 CORRECTED_AT_ONCE = 100  # corrected sales looked at in one go, whose every line is read
 FOLLOWED_MAX = 20_000  # sales of each kind; beyond that the oldest is given up
 RECALLED = 2_000  # newest answers that seemed complete, followed after a restart
+RECENT = 60  # s before the newest answer, since when complete ones recalled count as corrected
 READ_TIMEOUT = 30  # s; without its index the collection is read from end to end
+
+UNKNOWN = 0  # fingerprint of an answer whose lines were not read: it is compared at the first look
 
 
 class Followed:
@@ -127,7 +130,8 @@ class Recall:
 def answered(recommendations: Collection, sales: Collection, seconds: float) -> list[Basket]:
     """The newest sales answered in the last so many seconds, lines not read yet.
 
-    At most FOLLOWED_MAX that were incomplete and RECALLED that were complete.
+    At most FOLLOWED_MAX incomplete ones and RECALLED complete ones. Of these the last few may have
+    been corrected: who answered them did not live to look at their lines again.
     """
     answers = [
         answer
@@ -138,7 +142,15 @@ def answered(recommendations: Collection, sales: Collection, seconds: float) -> 
         header["_id"]: header
         for header in find_by_id(sales, [each["_id"] for each in answers], _HEADER)
     }
-    return [_basket(each, headers[each["_id"]]) for each in answers if each["_id"] in headers]
+    newest = max((each["created_at"] for each in answers), default=datetime.now(UTC))
+    recent = newest - timedelta(seconds=RECENT)
+    return [
+        _basket(
+            each, headers[each["_id"]], corrected=each["complete"] and each["created_at"] >= recent
+        )
+        for each in answers
+        if each["_id"] in headers
+    ]
 
 
 def not_answered_better(recommendations: Collection, baskets: list[Basket]) -> list[Basket]:
@@ -171,13 +183,14 @@ _ASKED = ("customer_id", "store_id", "payment_type", "timestamp")
 _COMPARED = dict.fromkeys(("complete", "basket_products", *_ASKED), 1)
 
 
-def _basket(answer: dict[str, Any], header: dict[str, Any]) -> Basket:
+def _basket(answer: dict[str, Any], header: dict[str, Any], corrected: bool) -> Basket:
     fields = {name: header[name] for name in _HEADER if name in header}
     return Basket(
         contract.Sale(**fields),
         answer["created_at"].timestamp() - answer["latency_ms"] / 1000,
         answered=len(answer["basket_products"]),
         was_complete=answer["complete"],
+        answered_as=UNKNOWN if corrected else None,
     )
 
 
