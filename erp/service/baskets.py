@@ -308,8 +308,10 @@ class WaitingSales:
                 places[item_id(sale_id, number)] = lines, number
         for document in find_by_id(self._items, list(places), _FIELDS):
             get = document.get
+            if (product_id := get("product_id")) is None:
+                continue  # not the sink's: a line of nothing
             lines, number = places[document["_id"]]
-            lines[number] = _line((document["product_id"], get("quantity"), get("net_amount")))
+            lines[number] = _line((product_id, get("quantity"), get("net_amount")))
         return found
 
 

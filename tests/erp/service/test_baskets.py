@@ -276,6 +276,15 @@ def test_full_line_is_kept(database):
     assert {1: Line("a", -2.0, -3.5), 2: Line("b", None, None)} == basket.lines
 
 
+def test_a_line_without_a_product_is_no_line(database):
+    """Another program may have stored it; its sale is answered from the others at the deadline."""
+    store(database, "s", [1])
+    database[SALES_ITEMS.name].insert_one({"_id": "s:2", "sale_id": "s", "line_n": 2})
+    sales = waiting(database, deadline=0.1)
+    sales.add(Basket(sale(items_count=2), 0))
+    assert {"s": ([1], False)} == answered(sales)
+
+
 def test_look_ahead_is_ended_by_the_next_collect(database):
     """What was asked ahead is answered without another question, but for what was let go."""
     store(database, "whole", [1, 2])
