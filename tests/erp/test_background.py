@@ -1,22 +1,34 @@
 """Chores beside the main loop."""
 
+import sys
+import threading
 from queue import SimpleQueue
+
+import pytest
 
 from erp.background import Background
 
 PATIENCE = 30  # s
 
 
-def test_chores_come_again_and_again():
+@pytest.fixture
+def ending():
+    """A chore that ends its thread after the test, which would go on in the others."""
+    over = threading.Event()
+    yield 0.001, lambda: over.is_set() and sys.exit()
+    over.set()
+
+
+def test_chores_come_again_and_again(ending):
     """Each chore in its own time."""
     done = SimpleQueue()
-    Background([(0.001, lambda: done.put("a")), (0.001, lambda: done.put("b"))]).start()
+    Background([(0.001, lambda: done.put("a")), (0.001, lambda: done.put("b")), ending]).start()
     seen = [done.get(timeout=PATIENCE) for _ in range(20)]
     assert seen.count("a") > 1
     assert seen.count("b") > 1
 
 
-def test_chore_that_fails_is_logged_and_ends_nothing(caplog):
+def test_chore_that_fails_is_logged_and_ends_nothing(caplog, ending):
     """The others go on, and it comes again itself."""
     tried, done = SimpleQueue(), SimpleQueue()
 
@@ -24,7 +36,7 @@ def test_chore_that_fails_is_logged_and_ends_nothing(caplog):
         tried.put(1)
         raise ValueError("first line\nsecond line")
 
-    Background([(0.001, fail), (0.001, lambda: done.put(1))]).start()
+    Background([(0.001, fail), (0.001, lambda: done.put(1)), ending]).start()
     for queue in (tried, done, tried, done):
         queue.get(timeout=PATIENCE)
     assert "ValueError: first line" in caplog.text
