@@ -103,7 +103,7 @@ class Store:
         collection = self._database[table.name]
         for write in upserts:
             document = _document(write)
-            document["kafka"] = write.origin._asdict()
+            document["kafka"] = write.origin.document()
             document["stored_at"] = stored_at
         refused_before = len(outcome.refusals)
         if standing := self._insert(collection, upserts, outcome):
@@ -199,7 +199,7 @@ def _note(table: Table, key: str, origin: Origin, now: datetime) -> Document:
         "collection": table.name,
         "key": key,
         "stored_at": now,
-        "kafka": origin._asdict(),
+        "kafka": origin.document(),
     }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from erp.contract import SALES_ITEMS, Table
@@ -29,6 +30,15 @@ class Origin(NamedTuple):
             return True
         return self.partition == stored["partition"] and self.offset > stored["offset"]
 
+    def document(self) -> Document:
+        """What a document says of it."""
+        return {
+            "topic": self.topic,
+            "partition": self.partition,
+            "offset": self.offset,
+            "timestamp": _without_zone(self.timestamp),
+        }
+
     def older(self) -> Document:
         """`follows` as a filter of MongoDB."""
         return {
@@ -37,6 +47,11 @@ class Origin(NamedTuple):
                 {"kafka.partition": self.partition, "kafka.offset": {"$lt": self.offset}},
             ]
         }
+
+
+@lru_cache(maxsize=1024)  # messages that were sent together share their millisecond
+def _without_zone(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=None)  # the driver takes it for UTC, and writes it faster
 
 
 class Write(NamedTuple):
@@ -88,8 +103,10 @@ def by_table(writes: Iterable[Write]) -> dict[Table, Writes]:
             batch = tables[write.table] = Writes()
         if write.document is None:
             batch.delete(write)
-        else:
+        elif batch.deletions or write.key in batch.upserts:
             batch.upsert(write)
+        else:
+            batch.upserts[write.key] = write  # as nearly all are
     return tables
 
 
