@@ -1,92 +1,22 @@
 """The sink against the real broker and the wire MongoDB."""
 
 import json
-import re
 from datetime import UTC, datetime
 from urllib.request import urlopen
 
 import pytest
-from bson.codec_options import CodecOptions
-from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
-from erp import contract, kafka
+from erp import contract
 from erp.kafka import Outbox
-from erp.metrics import Health
-from erp.process import Stop
-from erp.sink.store import Store
-from erp_kafka_to_mongo import Sink
+from tests.sink_shop import LINE, SALE, Shop, rows, stored
 from tests.waiting import until
-from tests.wire_proxy import RefusingProxy
-
-SALE = {
-    "sale_id": "007",
-    "sale_datetime": "2024-03-01T10:00:00Z",
-    "customer_id": "c1",
-    "payment_type": "card",
-    "store_id": "0012",
-    "items_count": 2,
-    "gross_amount": 10.5,
-    "discount_header": 0.5,
-    "total_amount": 10.0,
-}
-LINE = {"sale_id": "007", "line_n": 1, "product_id": "p1", "quantity": 2, "net_amount": 4.5}
-TRACE = ("kafka", "stored_at")
-
-
-class Shop:
-    """Sends rows to the test's topics and runs the sink until it has read them all."""
-
-    PARTITIONS = 6
-
-    def __init__(self, settings, run_script):
-        topics = [settings.topic_prefix + name for name in contract.TOPICS]
-        kafka.ensure_topics(settings.kafka, topics, self.PARTITIONS, 1)
-        self.prefix, self.run_script = settings.topic_prefix, run_script
-        self.outbox = Outbox(settings.kafka)
-        self.unread = self.sent = 0
-
-    def send(self, name, *rows):
-        """Rows as they are, or (key, value) as bytes or text."""
-        keys = {table.name: table.message_key for table in contract.TABLES}
-        messages = [
-            row if isinstance(row, tuple) else (row[keys[name]], json.dumps(row)) for row in rows
-        ]
-        self.outbox.send(self.prefix + name, [{"key": k, "value": v} for k, v in messages])
-        assert self.outbox.flush(30) == 0
-        self.unread += len(rows)
-        self.sent += len(rows)
-
-    def drain(self, count=None, **settings):
-        """Run the sink over what was sent since the last time; returns its log."""
-        count, self.unread = count or self.unread, 0
-        done = self.run_script("erp_kafka_to_mongo.py", "--max-messages", count, **settings)
-        assert (0, "") == (done.returncode, done.stdout), done.stderr
-        return done.stderr
 
 
 @pytest.fixture
 def shop(settings, run_script):
     """Topics to send to, and the sink to run."""
     return Shop(settings, run_script)
-
-
-def stored(database, name):
-    """The documents of a collection by _id, without where they came from."""
-    codec = CodecOptions(tz_aware=True, tzinfo=UTC)
-    found = database.get_collection(name, codec_options=codec).find()
-    return {d["_id"]: {k: v for k, v in d.items() if k not in TRACE} for d in found}
-
-
-def rows(count, lines=3):
-    """`count` sales of `lines` lines each: (sales, lines)."""
-    sales = [{**SALE, "sale_id": f"s{n}", "items_count": lines} for n in range(count)]
-    items = [
-        {**LINE, "sale_id": sale["sale_id"], "line_n": n, "product_id": f"p{n}"}
-        for sale in sales
-        for n in range(1, lines + 1)
-    ]
-    return sales, items
 
 
 def test_each_record_becomes_the_document_of_its_natural_key(shop, database):
@@ -271,189 +201,6 @@ def test_dead_letters_are_stored_after_a_fix_but_never_over_what_is_newer(
     assert {"007": 10.0, "corrected": 2.0, "not": 1.0} == amounts
 
 
-@pytest.mark.parametrize(
-    "refusal",
-    [
-        {"code": 10107, "codeName": "NotWritablePrimary"},
-        {"code": 13, "codeName": "Unauthorized"},
-        {"errmsg": "Unknown error: null"},  # the embedded server's, of a moment
-    ],
-    ids=["secondary", "no right", "no reason"],
-)
-def test_a_database_that_takes_no_writes_is_waited_for(
-    stack, shop, run_script, database, read_topic, refusal
-):
-    """At the start for a while, then with one line; in the middle until it takes them again."""
-    proxy = RefusingProxy("127.0.0.1", stack.mongo_port)
-    proxy.refusal = refusal
-    failed = run_script("erp_kafka_to_mongo.py", MONGO_URI=proxy.uri, STARTUP_TIMEOUT_SECONDS=1)
-    assert 1 == failed.returncode
-    assert "error: MongoDB does not create indexes" in failed.stderr.splitlines()[-1]
-    proxy.refusal = None
-    sink = run_script.start("erp_kafka_to_mongo.py", MONGO_URI=proxy.uri, SINK_BATCH_SIZE=10)
-    sales, _ = rows(100)
-    shop.send("sales", *sales[:10])
-    until(lambda: database["sales"].count_documents({}) == 10)
-    proxy.refusal = refusal
-    shop.send("sales", *sales[10:])
-    until(lambda: "reading paused" in sink.stderr)
-    proxy.refusal = None
-    until(lambda: database["sales"].count_documents({}) == 100)
-    assert 0 == sink.stop()
-    assert [] == read_topic("dead_letter")
-    proxy.close()
-
-
-def test_what_mongodb_will_never_take_ends_it_with_one_line(
-    stack, shop, run_script, database, read_topic
-):
-    """Not a document but the command; nothing is committed, so that the next start has it all."""
-    proxy = RefusingProxy("127.0.0.1", stack.mongo_port)
-    sink = run_script.start("erp_kafka_to_mongo.py", MONGO_URI=proxy.uri, SINK_BATCH_SIZE=10)
-    sales, _ = rows(100)
-    shop.send("sales", *sales[:10])
-    until(lambda: database["sales"].count_documents({}) == 10)
-    proxy.refusal = {"code": 73, "codeName": "InvalidNamespace"}
-    shop.send("sales", *sales[10:])
-    assert 1 == sink.wait()
-    assert sink.stderr.splitlines()[-1].endswith("error: MongoDB: refused by the test")
-    assert "Traceback" not in sink.stderr
-    proxy.close()
-    shop.drain(90)
-    assert 100 == database["sales"].count_documents({})
-    assert [] == read_topic("dead_letter")
-
-
-def test_the_database_away_is_waited_for(stack, shop, run_script, database):
-    """Frozen in the middle, the sink says so and goes on; nothing is skipped or put aside."""
-    sales, items = rows(2000)
-    shop.send("sales_items", *items[:3000])
-    sink = run_script.start("erp_kafka_to_mongo.py", "--max-messages", 8000, SINK_BATCH_SIZE=500)
-    until(lambda: database["sales_items"].count_documents({}) == 3000)
-    stack.mongo.freeze()
-    try:
-        shop.send("sales_items", *items[3000:])
-        until(lambda: "reading paused" in sink.stderr)
-    finally:
-        stack.mongo.thaw()
-    shop.send("sales", *sales)
-    assert 0 == sink.wait()
-    assert {item["_id"] for item in database["sales_items"].find({}, {"_id": 1})} == {
-        f"{item['sale_id']}:{item['line_n']}" for item in items
-    }
-    assert 2000 == database["sales"].count_documents({})
-
-
-def test_a_signal_ends_it_in_time_while_the_database_is_frozen(stack, shop, run_script, database):
-    """A supervisor waits ten seconds; what was in hand is read again at the next start."""
-    sales, _ = rows(30)
-    sink = run_script.start("erp_kafka_to_mongo.py", SINK_BATCH_SIZE=5)
-    shop.send("sales", *sales[:10])
-    until(lambda: database["sales"].count_documents({}) == 10)
-    stack.mongo.freeze()
-    try:
-        shop.send("sales", *sales[10:])
-        until(lambda: "reading paused" in sink.stderr)
-        sink.process.terminate()
-        assert 0 == sink.process.wait(10)
-    finally:
-        stack.mongo.thaw()
-    shop.drain(20)
-    assert 30 == database["sales"].count_documents({})
-
-
-def test_partitions_that_were_lost_while_reading_was_paused_are_read_again(
-    shop, settings, database, monkeypatch
-):
-    """The client remembers the pause; the sink must not."""
-    monkeypatch.setattr("signal.signal", lambda *_: None)  # this process keeps its own handlers
-    shop.send("sales", SALE)
-    sink = Sink(settings, Stop(), Store(database), Health([]))
-    topic = settings.topic_prefix + "sales"
-    partitions = [TopicPartition(topic, n, 0) for n in range(shop.PARTITIONS)]
-    sink.on_assign(sink.consumer, partitions)
-    assert until(sink.read)
-    sink.pause(True)
-    sink.on_lost(sink.consumer, partitions)
-    sink.pause(False)
-    sink.on_assign(sink.consumer, partitions)
-    assert until(sink.read)
-    sink.consumer.close()
-
-
-def test_killed_in_the_middle_it_goes_on_where_it_committed(shop, run_script, database):
-    """kill -9 while lines flow: each is there once."""
-    _, items = rows(5000)
-    shop.send("sales_items", *items)
-    sink = run_script.start("erp_kafka_to_mongo.py", SINK_BATCH_SIZE=200)
-    until(lambda: database["sales_items"].count_documents({}) > 1000)
-    sink.kill()
-    finish = run_script("erp_kafka_to_mongo.py", "--idle-timeout", 2)
-    assert 0 == finish.returncode, finish.stderr
-    assert stored(database, "sales_items") == {
-        f"{i['sale_id']}:{i['line_n']}": {"_id": f"{i['sale_id']}:{i['line_n']}", **i}
-        for i in items
-    }
-
-
-def test_copies_share_the_work(shop, run_script, database):
-    """Each of two copies stores about half of the lines; when one ends the other takes over."""
-    copies = [run_script.start("erp_kafka_to_mongo.py") for _ in range(2)]
-    until(lambda: all("reading 12 partitions" in copy.stderr for copy in copies))
-    _, items = rows(2000)
-    shop.send("sales_items", *items)
-    until(lambda: database["sales_items"].count_documents({}) == 6000)
-    assert 0 == copies[1].stop()
-    read = int(re.search(r"(\d+) messages read", copies[1].stderr.splitlines()[-1])[1])
-    assert pytest.approx(3000, rel=0.1) == read
-    shop.send("sales_items", *({**item, "sale_id": "later-" + item["sale_id"]} for item in items))
-    until(lambda: database["sales_items"].count_documents({}) == 12000)
-    assert 0 == copies[0].stop()
-
-
-def test_nothing_is_read_twice_when_partitions_move(shop, run_script, database):
-    """What is in hand when another copy joins is written and committed before they go."""
-    copies = [run_script.start("erp_kafka_to_mongo.py", SINK_BATCH_SIZE=10)]
-    until(lambda: "reading 24 partitions" in copies[0].stderr)
-    copies.append(run_script.start("erp_kafka_to_mongo.py", SINK_BATCH_SIZE=10))
-    while "reading 12 partitions" not in copies[1].stderr:  # so that there is always more to do
-        shop.send("sales_items", *({**LINE, "sale_id": f"s{shop.sent + n}"} for n in range(100)))
-    until(lambda: database["sales_items"].estimated_document_count() == shop.sent)
-    assert [0, 0] == [copy.stop() for copy in copies]
-    told = [re.search(r"(\d+) stored, (\d+) superseded", copy.stderr[-200:]) for copy in copies]
-    stored_by = [int(each[1]) for each in told]
-    assert shop.sent == sum(stored_by)
-    assert all(stored_by)
-    assert [0, 0] == [int(each[2]) for each in told]
-
-
-def test_a_named_copy_restarts_without_a_rebalance(shop, run_script, database):
-    """The other copy keeps its partitions and goes on; the restarted one has those it had."""
-    other, named = (
-        run_script.start("erp_kafka_to_mongo.py", CONSUMER_INSTANCE=name) for name in "ab"
-    )
-    until(lambda: all("reading 12 partitions" in copy.stderr for copy in (other, named)))
-    before = other.stderr.count("partitions")
-    assert 0 == named.stop()
-    again = run_script.start("erp_kafka_to_mongo.py", CONSUMER_INSTANCE="b")
-    until(lambda: "reading 12 partitions" in again.stderr)
-    shop.send("sales", *rows(60)[0])
-    until(lambda: database["sales"].count_documents({}) == 60)
-    assert before == other.stderr.count("partitions")
-
-
-def test_of_two_copies_of_one_name_the_older_ends_and_says_why(shop, run_script, database):
-    """Exit code 1 and one line that names the setting; the newer one stores what comes."""
-    older = run_script.start("erp_kafka_to_mongo.py", CONSUMER_INSTANCE="a")
-    until(lambda: "reading 24 partitions" in older.stderr)
-    newer = run_script.start("erp_kafka_to_mongo.py", CONSUMER_INSTANCE="a")
-    assert 1 == older.wait()
-    assert "another copy has this CONSUMER_INSTANCE" in older.stderr.splitlines()[-1]
-    shop.send("sales", SALE)
-    until(lambda: database["sales"].count_documents({}) == 1)
-    assert 0 == newer.stop()
-
-
 def test_metrics_tell_what_was_stored_and_what_waits(shop, run_script, database):
     """Messages, results, dead letters and lag, by the standard client; up from the start on."""
     sink = run_script.start("erp_kafka_to_mongo.py", "--metrics-port", 0)
@@ -466,16 +213,6 @@ def test_metrics_tell_what_was_stored_and_what_waits(shop, run_script, database)
     assert 'erp_sink_results_total{result="stored"} 1.0' in page
     assert 'erp_sink_dead_letters_total{reason="not-json"} 1.0' in page
     assert "erp_sink_up 1.0" in page
-
-
-def test_a_service_that_is_away_at_the_start_is_one_clear_line(run_script):
-    """Kafka on a port where nothing listens: exit 1, what to do, no traceback."""
-    failed = run_script(
-        "erp_kafka_to_mongo.py", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", STARTUP_TIMEOUT_SECONDS=0
-    )
-    assert 1 == failed.returncode
-    assert "Traceback" not in failed.stderr
-    assert "make up" in failed.stderr.splitlines()[-1]
 
 
 def allow_large_sales(settings):

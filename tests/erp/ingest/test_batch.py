@@ -6,9 +6,8 @@ from erp import checkpoint
 from erp.contract import PRODUCTS
 from erp.ingest import csv_files
 from erp.ingest.batch import send_files
-from erp.ingest.job import Job, Reading
 from erp.ingest.rejects import Rejects
-from erp.ingest.tickets import Selection
+from tests.erp.ingest.jobs import a_job
 
 
 class Stop:
@@ -43,12 +42,7 @@ def resume(tmp_path):
     def resume(room):
         state = checkpoint.load(state_path, {})
         delivery = Impatient(room)
-        job = Job(
-            tables=(PRODUCTS,),
-            reading=Reading("UTC"),
-            selection=Selection(),
-            strict=False,
-            largest=10_000,
+        job = a_job(
             stop=Stop(),
             delivery=delivery,
             state=state,

@@ -5,12 +5,11 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from erp.checkpoint import Checkpoint
 from erp.contract import SALES
 from erp.ingest import live
-from erp.ingest.job import Job, Reading
 from erp.ingest.live import LONGEST_PAUSE, pace, play
-from erp.ingest.tickets import Selection, TicketBook
+from erp.ingest.tickets import TicketBook
+from tests.erp.ingest.jobs import a_job
 
 HOUR = timedelta(hours=1)
 
@@ -54,17 +53,7 @@ def waits(tmp_path, monkeypatch):
         )
         book.add_sales(rows, rows.select(key="sale_id", value="sale_id"))
         book.close_input()
-        job = Job(
-            tables=(SALES,),
-            reading=Reading("UTC"),
-            selection=Selection(),
-            strict=False,
-            largest=10_000,
-            stop=clock,
-            delivery=Taken(),
-            state=Checkpoint(),
-            rejects=None,
-        )
+        job = a_job(tables=(SALES,), stop=clock, delivery=Taken())
         monkeypatch.setattr(live, "time", clock)
         play(job, book, pace(speed, 0), None)
         book.close()

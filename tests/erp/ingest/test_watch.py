@@ -5,10 +5,9 @@ import pytest
 from erp.checkpoint import Checkpoint
 from erp.contract import PRODUCTS
 from erp.ingest import batch
-from erp.ingest.job import Job, Reading
 from erp.ingest.rejects import Rejects
-from erp.ingest.tickets import Selection
 from erp.ingest.watch import watch
+from tests.erp.ingest.jobs import a_job
 
 
 class Steps:
@@ -57,12 +56,7 @@ def look(folder, tmp_path):
     state = Checkpoint()
 
     def look(*steps):
-        job = Job(
-            tables=(PRODUCTS,),
-            reading=Reading("UTC"),
-            selection=Selection(),
-            strict=False,
-            largest=10_000,
+        job = a_job(
             stop=Steps(*steps),
             delivery=Sent(),
             state=state,
