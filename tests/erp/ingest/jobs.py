@@ -4,8 +4,7 @@ from typing import Any
 
 from erp.checkpoint import Checkpoint
 from erp.contract import PRODUCTS
-from erp.ingest.job import Job
-from erp.ingest.rows import Reading
+from erp.ingest.job import Job, Reading
 from erp.ingest.tickets import Selection
 
 
