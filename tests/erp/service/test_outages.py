@@ -1,6 +1,5 @@
 """Waiting for MongoDB in the main loop."""
 
-import signal
 import time
 from datetime import UTC, datetime
 
@@ -9,7 +8,6 @@ from pymongo.errors import AutoReconnect
 
 from erp.contract import SALES_ITEMS, Sale
 from erp.metrics import Health
-from erp.process import Stop
 from erp.service.baskets import Basket, WaitingSales
 from erp.service.outages import Patience
 
@@ -23,15 +21,6 @@ class Member:
         """As the source's."""
         self.stays += 1
         time.sleep(seconds)
-
-
-@pytest.fixture
-def stop():
-    """The wish to end; the signals are as before afterwards."""
-    handlers = [(each, signal.getsignal(each)) for each in (signal.SIGINT, signal.SIGTERM)]
-    yield Stop()
-    for number, handler in handlers:
-        signal.signal(number, handler)
 
 
 @pytest.fixture

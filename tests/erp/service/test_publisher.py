@@ -9,22 +9,13 @@ from pymongo.errors import BulkWriteError
 from erp.contract import Sale
 from erp.kafka import Outbox, ensure_topics
 from erp.metrics import Health
-from erp.process import Failure, Stop
+from erp.process import Failure
 from erp.service import publisher
 from erp.service.baskets import Basket
 from erp.service.publisher import Answer, AwayError, Publisher
 from tests.service_shop import NOON
 
 PATIENCE = 30  # s
-
-
-@pytest.fixture
-def stop():
-    """The wish to end; the signals are as before afterwards."""
-    handlers = [(each, signal.getsignal(each)) for each in (signal.SIGINT, signal.SIGTERM)]
-    yield Stop()
-    for number, handler in handlers:
-        signal.signal(number, handler)
 
 
 @pytest.fixture
