@@ -1,6 +1,5 @@
 """Chores beside the main loop."""
 
-import sys
 import threading
 from queue import SimpleQueue
 
@@ -13,9 +12,9 @@ PATIENCE = 30  # s
 
 @pytest.fixture
 def ending():
-    """A chore that ends its thread after the test, which would go on in the others."""
+    """A chore that holds its thread up after the test, which would go on in the others."""
     over = threading.Event()
-    yield 0.001, lambda: over.is_set() and sys.exit()
+    yield 0.001, lambda: over.is_set() and threading.Event().wait()
     over.set()
 
 
