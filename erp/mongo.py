@@ -15,6 +15,7 @@ from pymongo.errors import (
     BulkWriteError,
     ConfigurationError,
     ConnectionFailure,
+    DocumentTooLarge,
     OperationFailure,
     PyMongoError,
 )
@@ -174,6 +175,28 @@ def write_errors(write: Callable[[], object]) -> list[Document]:
             raise
         return cast(list[Document], error.details["writeErrors"])
     return []
+
+
+def insert(collection: Collection[Document], documents: list[Document]) -> list[Document]:
+    """Insert documents that have an `_id`, in no order; what the server refused, as `write_errors`.
+
+    The server's own command, since `insert_many` looks at each document in Python and so takes
+    twice the time; it is left to split what is too much for one command. Raises the driver's error
+    when the database is away or refuses for now (`is_outage`), or a document cannot be encoded.
+    """
+    command = {"insert": collection.name, "ordered": False, "documents": documents}
+    if concern := collection.write_concern.document:
+        command["writeConcern"] = concern
+    try:
+        reply = collection.database.command(command)
+    except DocumentTooLarge:  # all of them together, found before they are sent
+        return write_errors(lambda: collection.insert_many(documents, ordered=False))
+    problems = reply.get("writeErrors", [])
+    concerns = [reply["writeConcernError"]] if "writeConcernError" in reply else []
+    error = BulkWriteError({"writeErrors": problems, "writeConcernErrors": concerns})
+    if is_outage(error):
+        raise error
+    return problems
 
 
 def outlast(

@@ -150,9 +150,7 @@ class Publisher:
         """
         if not answers:
             return {}
-        problems = mongo.write_errors(
-            lambda: self._answers.insert_many([a.document for a in answers], ordered=False)
-        )
+        problems = mongo.insert(self._answers, [answer.document for answer in answers])
         standing = [answers[p["index"]] for p in problems if p["code"] == DUPLICATE_KEY]
         replaced.update(answer.document["_id"] for answer in standing)
         return _refused(answers, problems) | self._replace(standing)

@@ -17,8 +17,9 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError, OperationFailure
 
+from erp import mongo
 from erp.contract import DELETIONS, SALES_ITEMS, Table
-from erp.mongo import COMMAND_NOT_FOUND, DUPLICATE_KEY, Document, is_outage, write_errors
+from erp.mongo import COMMAND_NOT_FOUND, DUPLICATE_KEY, Document, is_outage
 from erp.sink.writes import Origin, Write, by_table, tombstone_key
 
 IDS_PER_QUERY = 200  # a longer `$in` costs more than in proportion
@@ -228,9 +229,8 @@ def _document(write: Write) -> Document:
 
 def _insert(collection: Collection[Document], writes: list[Write]) -> list[Document]:
     """Insert documents; returns what MongoDB said of those that it did not take."""
-    documents = [_document(write) for write in writes]
     try:
-        return write_errors(lambda: collection.insert_many(documents, ordered=False))
+        return mongo.insert(collection, [_document(write) for write in writes])
     except UNENCODABLE:
         return _insert_one_by_one(collection, writes)
 

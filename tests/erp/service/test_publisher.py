@@ -123,29 +123,40 @@ def test_improved_answer_is_sent_before_the_database_is_back(make, database, sta
 
 
 class Refusing:
-    """A collection that refuses one document, as often as told, and takes the others."""
+    """A collection that refuses one document, as often as told, and takes the others.
+
+    The wire server of the tests has no rule that refuses a document.
+    """
 
     def __init__(self, collection, sale_id, code, times):
         self.collection, self.sale_id, self.code, self.times = collection, sale_id, code, times
+        self.name, self.write_concern = collection.name, collection.write_concern
+        self.database = self  # which takes the commands
 
-    def insert_many(self, documents, ordered):
-        """As the driver's; the wire server of the tests has no rule that refuses a document."""
-        self._write(self.collection.insert_many, documents, [d["_id"] for d in documents], ordered)
+    def command(self, command):
+        """The database's `insert`."""
+        given = command["documents"]
+        others, errors = self._refuse(given, [each["_id"] for each in given])
+        if others:
+            self.collection.insert_many(others, ordered=False)
+        return {"writeErrors": errors}
 
     def bulk_write(self, writes, ordered):
-        """The same for replacements."""
-        self._write(self.collection.bulk_write, writes, [w._filter["_id"] for w in writes], ordered)
+        """The driver's replacements."""
+        others, errors = self._refuse(writes, [each._filter["_id"] for each in writes])
+        if others:
+            self.collection.bulk_write(others, ordered=ordered)
+        if errors:
+            raise BulkWriteError({"writeErrors": errors, "writeConcernErrors": []})
 
-    def _write(self, write, given, ids, ordered):
+    def _refuse(self, given, ids):
+        """What is taken, and an error for what is not."""
         if not self.times or self.sale_id not in ids:
-            write(given, ordered=ordered)
-            return
+            return given, []
         self.times -= 1
         at = ids.index(self.sale_id)
-        if others := given[:at] + given[at + 1 :]:
-            write(others, ordered=ordered)
-        error = {"index": at, "code": self.code, "errmsg": "not so"}
-        raise BulkWriteError({"writeErrors": [error], "writeConcernErrors": []})
+        errors = [{"index": at, "code": self.code, "errmsg": "not so"}]
+        return given[:at] + given[at + 1 :], errors
 
 
 def test_document_that_is_refused_holds_up_no_other(make, database, read_topic):
