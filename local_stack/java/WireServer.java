@@ -25,7 +25,8 @@ public final class WireServer {
   public static void main(String[] args) {
     int port = Integer.parseInt(args[0]);
     MongoBackend backend = args.length > 1 ? onFile(Path.of(args[1])) : new MemoryBackend();
-    MongoServer server = new MongoServer(backend.version(REPORTED));
+    backend = ExclusiveCreation.of(backend.version(REPORTED));
+    MongoServer server = new MongoServer(backend);
     server.bind("127.0.0.1", port);
     Runtime.getRuntime().addShutdownHook(new Thread(server::shutdownNow));
   }
