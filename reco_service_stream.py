@@ -34,8 +34,8 @@ from pymongo.database import Database
 from config import Settings
 from erp import contract, dead_letters, kafka, mongo
 from erp.background import Background
-from erp.kafka import Outbox
 from erp.metrics import Health, serve
+from erp.outbox import Outbox
 from erp.process import Stop, add_endless_flags, argument_parser, run, start_logging
 from erp.service import late_lines, sale_answers, service_metrics
 from erp.service.baskets import Basket, WaitingSales

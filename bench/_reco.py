@@ -19,6 +19,7 @@ from pymongo.database import Database
 
 from config import Settings
 from erp import contract, kafka
+from erp.outbox import Outbox
 from local_stack.stack import Stack
 
 PATIENCE = 900  # s that anything may take
@@ -131,7 +132,7 @@ class Sales:
 
     def send_headers(self, settings: Settings) -> None:
         """Send the headers, confirmed."""
-        outbox = kafka.Outbox(settings.kafka)
+        outbox = Outbox(settings.kafka)
         outbox.send(settings.topic_prefix + contract.SALES.name, list(self.headers))
         outbox.flush()
 

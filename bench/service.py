@@ -48,6 +48,7 @@ from _service_chaos import chaos
 from _services import ROOT
 
 from erp import contract, kafka, recommender
+from erp.outbox import Outbox
 from erp.recommender.catalogue import Catalogue
 from erp.service import sale_answers
 from erp.service.baskets import Basket, Line, find_by_id
@@ -196,7 +197,7 @@ def bare(b: Bench, count: int, ready: dict[str, tuple[dict, bytes]], group: str)
     answers.delete_many({})
     consumer = kafka.consumer(b.settings.kafka, group)
     consumer.subscribe([b.topic(contract.SALES.name)])
-    outbox = kafka.Outbox(b.settings.kafka)
+    outbox = Outbox(b.settings.kafka)
     items = b.database[contract.SALES_ITEMS.name]
     done, first = 0, 0.0
     while done < count:

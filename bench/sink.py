@@ -51,6 +51,7 @@ from erp.ingest import csv_files
 from erp.ingest.csv_load import load
 from erp.ingest.csv_survey import Survey, survey
 from erp.ingest.tickets import Selection
+from erp.outbox import Outbox
 from local_stack import connect
 from local_stack.stack import Stack
 
@@ -350,7 +351,7 @@ def peak(place: Place, messages: list[Message], lines: int) -> float:
     """Highest resident memory in MB of a sink that stores so many lines, all under new ids."""
     name = f"memory-{lines}"
     place.topics(f"{name}.")
-    outbox = kafka.Outbox(place.settings.kafka)
+    outbox = Outbox(place.settings.kafka)
     for turn in range(-(-lines // len(messages))):
         wanted = messages[: lines - turn * len(messages)]
         outbox.send(f"{name}.{SALES_ITEMS.name}", [renamed(each, turn) for each in wanted])

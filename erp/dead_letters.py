@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from confluent_kafka.admin import AdminClient, ConfigResource
 
 from erp import kafka
-from erp.kafka import Outbox
+from erp.outbox import Outbox
 from erp.process import Failure
 
 log = logging.getLogger("erp.dead_letters")

@@ -1,14 +1,13 @@
-"""Kafka as the stages use it: connecting, topics, sending with a receipt, reading in batches."""
+"""Kafka as the stages use it: connecting, topics, reading in batches, where a message stands."""
 
 import logging
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar, cast
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
 from erp import contract
@@ -27,18 +26,7 @@ ROOM_FOR_HEADERS = {"max.message.bytes": "2097152"}  # of dead letters, above th
 RESTART_SECONDS = 45  # that the partitions of a named copy wait for its return
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9999, 12, 31, tzinfo=UTC)
-_SILENT = {"log_level": "3"}  # librdkafka: errors and worse
-PRODUCER_OPTIONS: dict[str, Any] = {
-    "enable.idempotence": True,
-    "compression.type": "lz4",
-    "partitioner": "murmur2_random",  # as Java clients place a key
-    "linger.ms": 5,
-    "queue.buffering.max.messages": 10_000_000,  # send() keeps to its own limits
-    "queue.buffering.max.kbytes": 2_097_151,
-    "message.timeout.ms": 0,  # a broker that is away costs time, nothing else
-    "delivery.report.only.error": True,  # what is neither failed nor waiting arrived
-    **_SILENT,
-}
+SILENT = {"log_level": "3"}  # librdkafka: errors and worse
 # Read ahead some batches. By default it is 100,000 messages of each partition, and a megabyte of
 # each as the broker keeps it, several unpacked: as much memory as all the rest of a stage, and no
 # faster.
@@ -165,147 +153,6 @@ def _patiently(ask: Callable[[], T], what: str, timeout: float = 30) -> T:
             time.sleep(0.05)
 
 
-class Sender(ABC):
-    """What may wait in a client's queue, and what became of what was handed to it.
-
-    Attributes
-    ----------
-    failed : int
-        Messages that were refused for good.
-    """
-
-    def __init__(self, max_messages: int, max_bytes: int) -> None:
-        self._max_messages = max_messages  # that may wait, and their bytes
-        self._max_bytes = max_bytes
-        self._handed = 0
-        self.failed = 0
-
-    @property
-    @abstractmethod
-    def waiting(self) -> int:
-        """Messages that are neither delivered nor refused yet."""
-
-    @abstractmethod
-    def _poll(self, seconds: float) -> None:
-        """Let the client work and tell what it could not deliver."""
-
-    @property
-    def delivered(self) -> int:
-        """Messages that the brokers acknowledged."""
-        return self._handed - self.failed - self.waiting
-
-    def _as_room_allows(
-        self,
-        messages: int,
-        size: int,
-        hand_over: Callable[[slice], None],
-        give_up: Callable[[], bool],
-    ) -> int:
-        """Hand over `messages` of `size` bytes on the average, a slice as often as there is room.
-
-        Never more than there is room for: of a batch that meets a full queue the client may refuse
-        a message and take the next, which would break the order of a key. While the queue is full
-        it waits, unless `give_up` says not to. Returns how many were handed over, from the first.
-        """
-        capacity = max(1, min(self._max_messages, self._max_bytes // (size + 1)))
-        handed = 0
-        last_word = time.monotonic()
-        while handed < messages:
-            room = capacity - self.waiting
-            if room < min(messages - handed, 1 + capacity // 10):
-                if give_up():
-                    break
-                self._poll(0.02)
-                if time.monotonic() - last_word > 10:
-                    log.warning("Kafka takes nothing for now, %d messages wait", self.waiting)
-                    last_word = time.monotonic()
-                continue
-            hand_over(slice(handed, handed + room))
-            handed += room
-        return min(handed, messages)
-
-    def _refused(self, topic: str | None, reason: str) -> None:
-        self.failed += 1
-        log.error("not delivered to %s: %s", topic, reason)
-
-
-class Outbox(Sender):
-    """Sends messages and keeps account of their delivery.
-
-    Idempotent and compressed; a full queue makes the sender wait and a broker that is away makes
-    it wait longer: nothing is dropped unless the broker refuses it. Not thread-safe.
-    """
-
-    def __init__(
-        self,
-        options: Options,
-        max_messages: int = 200_000,
-        max_bytes: int = 64 * 1024 * 1024,
-        **tuning: Any,
-    ) -> None:
-        super().__init__(max_messages, max_bytes)
-        self._producer = Producer({**PRODUCER_OPTIONS, **tuning, **options}, logger=log)
-
-    @property
-    def waiting(self) -> int:
-        """Messages that are neither delivered nor refused yet."""
-        return len(self._producer)
-
-    def _poll(self, seconds: float) -> None:
-        self._producer.poll(seconds)
-
-    def send(
-        self,
-        topic: str,
-        messages: list[dict[str, Any]],
-        give_up: Callable[[], bool] = lambda: False,
-    ) -> int:
-        """Hand over messages, each a dict of `key` and `value`, bytes or text (value None deletes).
-
-        While the queue is full it waits, unless `give_up` says not to. Returns how many were
-        handed over, from the first on; one that is refused at once counts as failed.
-        """
-        if not messages:
-            return 0
-        size = sum(len(message["value"] or "") for message in messages) // len(messages)
-        return self._as_room_allows(
-            len(messages), size, lambda part: self._hand_over(topic, messages[part]), give_up
-        )
-
-    def _hand_over(self, topic: str, messages: list[dict[str, Any]]) -> None:
-        try:
-            accepted = self._producer.produce_batch(topic, messages, on_delivery=self._on_delivery)
-        except KafkaException as error:
-            raise Failure(f"Kafka refuses this producer: {error.args[0].str()}") from None
-        self._handed += len(messages)
-        self._producer.poll(0)
-        if accepted < len(messages):
-            for refusal in filter(None, (message.pop("_error", None) for message in messages)):
-                self._refused(topic, refusal.str())
-
-    def send_one(
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        headers: dict[str, str | bytes | None],
-    ) -> None:
-        """Hand over one message that has headers."""
-        while self.waiting >= self._max_messages:
-            self._producer.poll(0.02)
-        self._producer.produce(topic, value, key, headers=headers, on_delivery=self._on_delivery)
-        self._handed += 1
-        self._producer.poll(0)
-
-    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self._refused(message.topic(), error.str())
-
-    def flush(self, timeout: float | None = None) -> int:
-        """Wait until everything is delivered, at most `timeout` s; returns what still waits."""
-        return self._producer.flush(-1 if timeout is None else timeout)
-
-
 def consumer(options: Options, group: str, instance: str | None = None, **tuning: Any) -> Consumer:
     """A member of `group` that reads from the beginning and commits only when told to.
 
@@ -324,7 +171,7 @@ def consumer(options: Options, group: str, instance: str | None = None, **tuning
             "fetch.queue.backoff.ms": 50,
             **AHEAD,
             "session.timeout.ms": 10_000,  # until the others take over from a member that died
-            **_SILENT,
+            **SILENT,
             **(static if instance else {}),
             **tuning,
             **options,
@@ -336,7 +183,7 @@ def consumer(options: Options, group: str, instance: str | None = None, **tuning
 def reader(options: Options) -> Consumer:
     """A consumer that joins no group and commits nothing, for questions about topics."""
     return Consumer(
-        {"group.id": "unused", "enable.auto.commit": False, **_SILENT, **options}, logger=log
+        {"group.id": "unused", "enable.auto.commit": False, **SILENT, **options}, logger=log
     )
 
 

@@ -23,6 +23,7 @@ from erp.contract import (
     SaleItem,
     document,
 )
+from erp.outbox import Outbox
 
 SCRIPT = "reco_service_stream.py"
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -39,7 +40,7 @@ class Shop:
         kafka.ensure_topics(settings.kafka, topics, partitions, 1)
         # the wire server fails a read that comes while indexes are made: not while a test looks
         mongo.ensure_recommendation_indexes(database, settings.recommendations_ttl_days)
-        self.outbox = kafka.Outbox(settings.kafka)
+        self.outbox = Outbox(settings.kafka)
         database[PRODUCTS.name].insert_many(
             [
                 document(

@@ -6,7 +6,7 @@ from datetime import UTC
 from bson.codec_options import CodecOptions
 
 from erp import contract, kafka
-from erp.kafka import Outbox
+from erp.outbox import Outbox
 
 SALE = {
     "sale_id": "007",

@@ -10,7 +10,7 @@ from bson import Int64
 from bson.codec_options import CodecOptions
 
 from erp import contract, kafka
-from erp.kafka import Outbox
+from erp.outbox import Outbox
 from local_stack import connect
 
 TRACE = ("kafka", "stored_at")

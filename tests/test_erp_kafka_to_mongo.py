@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from erp import contract
-from erp.kafka import Outbox
+from erp.outbox import Outbox
 from tests.sink_shop import LINE, SALE, Shop, rows, stored
 from tests.waiting import until
 

@@ -12,7 +12,8 @@ from streamlit.testing.v1 import AppTest
 from config import Settings
 from erp import decisions
 from erp.decisions import Decision
-from erp.kafka import Outbox, ensure_topics
+from erp.kafka import ensure_topics
+from erp.outbox import Outbox
 from erp.processor.catch_up import recompute
 from erp.processor.performance import Acceptance
 from local_stack.stack import free_ports

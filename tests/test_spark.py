@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from erp import contract, kafka, mongo
-from erp.kafka import Outbox
+from erp.outbox import Outbox
 from erp.recommender import (
     columns,
     content,

@@ -18,7 +18,8 @@ import confluent_kafka.cimpl
 import numpy as np
 import polars as pl
 
-from erp.kafka import PRODUCER_OPTIONS, Options, Outbox, Sender
+from erp.kafka import Options
+from erp.outbox import PRODUCER_OPTIONS, Outbox, Sender
 from erp.process import Failure
 
 log = logging.getLogger("erp.kafka")
@@ -119,7 +120,7 @@ class RowOutbox(Outbox):
 
 
 class ColumnOutbox(Sender):
-    """Sends columns of messages and keeps account of their delivery, as `kafka.Outbox` does.
+    """Sends columns of messages and keeps account of their delivery, as `Outbox` does.
 
     Idempotent and compressed; a full queue makes the sender wait and a broker that is away makes
     it wait longer: nothing is dropped unless the broker refuses it. Not thread-safe; lives as long

@@ -17,9 +17,9 @@ from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
 from erp import mongo
-from erp.kafka import Outbox
 from erp.metrics import Health
 from erp.mongo import DUPLICATE_KEY
+from erp.outbox import Outbox
 from erp.process import Failure, Stop
 from erp.service.baskets import Basket
 from erp.service.service_metrics import OUTAGES

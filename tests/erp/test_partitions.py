@@ -6,7 +6,7 @@ import time
 from confluent_kafka import TopicPartition
 
 from erp import kafka
-from erp.kafka import Outbox
+from erp.outbox import Outbox
 from erp.partitions import raise_partitions
 
 PATIENCE = 30  # s

@@ -8,7 +8,8 @@ from confluent_kafka.admin import AdminClient
 from playwright.sync_api import expect
 
 from erp.contract import BasketProduct
-from erp.kafka import Outbox, ensure_topics
+from erp.kafka import ensure_topics
+from erp.outbox import Outbox
 from erp.processor.acceptance import Group, Performance
 from erp.processor.performance import as_document
 from tests.recommendation_samples import START, document, message, recommendation, recommended

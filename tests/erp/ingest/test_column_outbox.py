@@ -6,6 +6,7 @@ import pytest
 from erp import kafka
 from erp.ingest import column_outbox as outboxes
 from erp.ingest.column_outbox import ColumnOutbox, RowOutbox, column_outbox
+from erp.outbox import Outbox
 from local_stack.stack import free_ports
 
 
@@ -28,10 +29,7 @@ def test_columns_arrive_as_messages_do_one_by_one(settings):
         key=pl.format("ñ{}", "n"), value=pl.format("value {}", "n")
     )
     table = table.slice(5)
-    columns, dicts = (
-        column_outbox(settings.kafka, max_messages=70),
-        kafka.Outbox(settings.kafka),
-    )
+    columns, dicts = column_outbox(settings.kafka, max_messages=70), Outbox(settings.kafka)
     assert isinstance(columns, ColumnOutbox)
     assert 500 == columns.send_columns(topics[0], table["key"], table["value"])
     dicts.send(topics[1], table.to_dicts())

@@ -8,7 +8,8 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from pymongo import MongoClient
 
-from erp.kafka import Outbox, ensure_topics
+from erp.kafka import ensure_topics
+from erp.outbox import Outbox
 from erp.pages import recommendation_feed
 from erp.pages.recommendation_feed import Feed
 from erp.process import Failure

@@ -7,8 +7,9 @@ import pytest
 from pymongo.errors import BulkWriteError
 
 from erp.contract import Sale
-from erp.kafka import Outbox, ensure_topics
+from erp.kafka import ensure_topics
 from erp.metrics import Health
+from erp.outbox import Outbox
 from erp.process import Failure
 from erp.service import publisher
 from erp.service.baskets import Basket

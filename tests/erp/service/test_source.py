@@ -5,7 +5,8 @@ import time
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from erp.kafka import Outbox, ensure_topics
+from erp.kafka import ensure_topics
+from erp.outbox import Outbox
 from erp.service.source import Source
 
 PATIENCE = 30  # s
