@@ -5,6 +5,7 @@ by polars; any other goes through the csv module, which knows quotes and the new
 What cannot be read as a row becomes a Fault with its line, and the rows after it go on.
 """
 
+import codecs
 import csv
 import io
 from collections import deque
@@ -106,7 +107,7 @@ class _Lines:
             self._readline: Callable[[int], bytes] = raw.readline
         else:
             text = io.TextIOWrapper(
-                raw, file.encoding, errors="replace", newline=None if file.bare_returns else ""
+                raw, file.encoding, errors="replace", newline=None if file.bare_returns else "\n"
             )
             self._read = lambda size: text.read(size).encode()
             self._readline = lambda size: text.readline(size).encode()
@@ -175,6 +176,8 @@ def _parse_plain(
     if file.encoding != UTF8 and "\ufffd".encode() in text:
         return None
     if not text.isascii():
+        if codecs.BOM_UTF8 in text:  # polars leaves out one at the beginning
+            return None
         try:
             text.decode()
         except UnicodeDecodeError:

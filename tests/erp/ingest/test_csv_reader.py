@@ -46,6 +46,14 @@ def test_a_byte_order_mark_tells_the_encoding(read, encoding):
     assert ([(2, "1", "niño")], []) == read(content)
 
 
+def test_a_mark_behind_the_header_is_part_of_its_value(read):
+    """As where files were joined; nothing is taken from a value, also if that is all there is."""
+    assert ([(2, "\ufeff1", "a"), (4, "\ufeff2", "b")], []) == read(
+        HEAD + "\ufeff1,a\n\n\ufeff2,b\n".encode(), block_bytes=1
+    )
+    assert ([(2, "\ufeff")], []) == read("product_id\n\ufeff\n".encode())
+
+
 def test_an_encoding_can_be_named(read):
     """A file in cp1252 reads right once one says so."""
     assert ([(2, "1", "niño €")], []) == read(
@@ -185,6 +193,15 @@ def test_the_size_of_blocks_does_not_change_what_is_read(read, block_bytes):
     lines = [b"1,a\n", b'2,"b\nb"\n', b"3\n", b'4,"c\n', b"5,d\n", b"\n", b'6,"""e"""\n', b"7,f"]
     content = HEAD + b"".join(lines * 20).replace(b"7,f1,a", b"7,f\n1,a")
     assert read(content) == read(content, block_bytes=block_bytes)
+
+
+@pytest.mark.parametrize("block_bytes", [1, 10, 100])
+def test_a_block_never_ends_at_a_carriage_return_in_a_field(read, block_bytes):
+    """It is no end of a line in UTF-16 either."""
+    content = "product_id,name\n1,a\rb\n2,c\n".encode("utf-16")
+    rows, faults = read(content, block_bytes=block_bytes)
+    assert [(3, "2", "c")] == rows
+    assert [(2, "stray_carriage_return")] == [(each.line, each.reason) for each in faults]
 
 
 def test_the_end_of_a_block_says_how_far_reading_got(tmp_path):
