@@ -9,34 +9,24 @@ import codecs
 import csv
 import io
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple
 
-import numpy as np
 import polars as pl
 import polars.selectors as cs
 
-from erp.ingest.csv_files import DAMAGED, UTF8, CsvFile, open_bytes
+from erp.ingest import csv_lines
+from erp.ingest.csv_files import UTF8, CsvFile
+from erp.ingest.csv_lines import Fault, Lines, count, shown
 
 BLOCK_BYTES = 1024 * 1024
 LARGEST_INTEGER = 2**53 - 1  # that no reader of JSON rounds
-RECORD_BYTES = 8 * 1024 * 1024  # a longer record is refused, so that memory stays bounded
 _LINE_MARK = "\x1f"  # in no plain text, so that splitting at it leaves lines whole
 LINE = "_line"  # the column that says on which line of the file a row begins, from 1
 
 
 Numbers = Mapping[str, pl.DataType]
-
-
-class Fault(NamedTuple):
-    """Why a row was refused: its line in the file, the column and value at fault, the kind."""
-
-    line: int
-    column: str
-    value: str
-    reason: str
 
 
 @dataclass
@@ -78,7 +68,7 @@ def read_blocks(
     columns named in `skip_plain` are left out, and those in `numbers` are read as what it says if
     all their values are finite numbers with decimal points; both save time.
     """
-    lines = _Lines(file)
+    lines = Lines(file)
     while True:
         first_line = lines.number + 1
         text = lines.take(block_bytes)
@@ -93,76 +83,6 @@ def read_blocks(
         lines.faults = []
         block.end_line, block.end_byte = lines.number, lines.byte()
         yield block
-
-
-class _Lines:
-    """The physical lines of a file after its header, as counted UTF-8 bytes."""
-
-    def __init__(self, file: CsvFile) -> None:
-        raw = open_bytes(file.path)
-        self._on_disk = getattr(raw, "fileobj", None) or raw
-        self._size = file.size()
-        if file.encoding == UTF8 and not file.bare_returns:
-            self._read: Callable[[int], bytes] = raw.read
-            self._readline: Callable[[int], bytes] = raw.readline
-        else:
-            text = io.TextIOWrapper(
-                raw, file.encoding, errors="replace", newline=None if file.bare_returns else "\n"
-            )
-            self._read = lambda size: text.read(size).encode()
-            self._readline = lambda size: text.readline(size).encode()
-        self.number = 0
-        self.faults: list[Fault] = []
-        self.cut: dict[int, str] = {}  # number of a line that is too long -> its beginning
-        self._damage = ""
-        while self.number < file.header_lines:
-            self._readline(RECORD_BYTES)
-            self.number += 1
-
-    def byte(self) -> int:
-        """How far the file on the disk was read."""
-        return self._on_disk.tell() if not self._on_disk.closed else self._size
-
-    def take(self, size: int) -> bytes:
-        """About `size` bytes of whole lines; empty at the end of the file.
-
-        Of a line longer than a record may be nothing is left but a quote, if it opens or closes
-        one: the record that it belongs to ends where it would have ended.
-        """
-        text = self._try(self._read, size)
-        if text and not text.endswith(b"\n"):
-            text += self._try(self._readline, RECORD_BYTES)
-            if len(text) > RECORD_BYTES:
-                text = self._without_long_line(text)
-        self.number += _count(text, b"\n") + (bool(text) and not text.endswith(b"\n"))
-        self._tell_damage()
-        return text
-
-    def _without_long_line(self, text: bytes) -> bytes:
-        start = text.rfind(b"\n", 0, -1) + 1
-        if len(text) - start <= RECORD_BYTES:
-            return text
-        quotes, more = text.count(b'"', start), text
-        while not more.endswith(b"\n") and (more := self._try(self._readline, RECORD_BYTES)):
-            quotes += more.count(b'"')
-        number = self.number + text.count(b"\n", 0, start) + 1
-        self.cut[number] = text[start : start + 200].decode(errors="replace")
-        return text[:start] + b'"' * (quotes % 2) + b"\n"
-
-    def _try(self, read: Callable[[int], bytes], size: int) -> bytes:
-        try:
-            return read(size)
-        except DAMAGED as error:
-            self._damage = str(error)[:200]
-            self._read = self._readline = lambda _size: b""
-            return b""
-
-    def _tell_damage(self) -> None:
-        """What cannot be read is one line more, so that no block ends where the last one did."""
-        if self._damage:
-            self.number += 1
-            self.faults.append(Fault(self.number, "", self._damage, "damaged_file"))
-            self._damage = ""
 
 
 def _parse_plain(
@@ -195,9 +115,9 @@ def _parse_even(
     file: CsvFile, text: bytes, first_line: int, wanted: list[int], numbers: Numbers
 ) -> Block | None:
     """Plain text in which each line has as many fields as the header, or None."""
-    lines = _count(text, b"\n") + (not text.endswith(b"\n"))
+    lines = count(text, b"\n") + (not text.endswith(b"\n"))
     separators = len(file.columns) - 1
-    if not separators or _count(text, file.separator.encode()) != separators * lines:
+    if not separators or count(text, file.separator.encode()) != separators * lines:
         return None
     types = [numbers.get(name, pl.String()) for name in file.columns]
     table = _split_even(text, file.separator, types, wanted)
@@ -227,11 +147,6 @@ def _all_finite(table: pl.DataFrame) -> bool:
         else bool(column.is_finite().all())
         for column in table.select(cs.numeric()).iter_columns()
     )
-
-
-def _count(text: bytes, character: bytes) -> int:
-    """How often one byte is in the text; where it is frequent several times as fast as count()."""
-    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord(character)))
 
 
 def _parse_ragged(file: CsvFile, text: bytes, first_line: int, wanted: list[int]) -> Block:
@@ -287,7 +202,7 @@ def _split(
 class _Record:
     """Lines for the csv module: those of the record in hand can be given back."""
 
-    def __init__(self, pending: deque[str], lines: _Lines) -> None:
+    def __init__(self, pending: deque[str], lines: Lines) -> None:
         self.pending = pending
         self.taken: list[str] = []
         self._lines = lines
@@ -303,7 +218,7 @@ class _Record:
             raise StopIteration
         self.taken.append(line)
         self._length += len(line)
-        if self._length > RECORD_BYTES:
+        if self._length > csv_lines.RECORD_BYTES:
             raise csv.Error("field larger than a record may be")
         return line
 
@@ -322,12 +237,12 @@ class _Record:
         return first
 
 
-def _parse_quoted(file: CsvFile, text: bytes, first_line: int, lines: _Lines) -> Block:
+def _parse_quoted(file: CsvFile, text: bytes, first_line: int, lines: Lines) -> Block:
     """The block by the csv module, reading on to the end of its last record.
 
     A record that breaks the rules of quoting costs its first line; reading goes on with the next.
     """
-    csv.field_size_limit(RECORD_BYTES)
+    csv.field_size_limit(csv_lines.RECORD_BYTES)
     record = _Record(deque(io.StringIO(_text(text), newline="\n")), lines)
     rows: list[list[str]] = []
     numbers: list[int] = []
@@ -398,8 +313,3 @@ def _frame(file: CsvFile, numbers: list[int], rows: list[list[str]]) -> pl.DataF
 
 def _text(line: bytes) -> str:
     return line.decode(errors="surrogateescape")
-
-
-def shown(value: str) -> str:
-    """The beginning of a value as it may be written to a file: what is not text is escaped."""
-    return value[:200].encode(errors="backslashreplace").decode()

@@ -7,8 +7,8 @@ import polars as pl
 from erp.checkpoint import Checkpoint, Counts
 from erp.contract import Table
 from erp.ingest.csv_files import CsvFile, UnusableFileError
+from erp.ingest.csv_lines import Fault
 from erp.ingest.csv_load import Load
-from erp.ingest.csv_reader import Fault
 from erp.ingest.delivery import Delivery
 from erp.ingest.rejects import Rejects
 from erp.ingest.tickets import Selection

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from erp.ingest.csv_reader import Fault
+from erp.ingest.csv_lines import Fault
 from erp.process import Failure, UsageError
 
 COLUMNS = ("file", "line", "column", "value", "reason")

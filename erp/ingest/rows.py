@@ -11,7 +11,8 @@ from typing import get_args, get_type_hints
 import polars as pl
 
 from erp.contract import Table
-from erp.ingest.csv_reader import LINE, Fault, shown
+from erp.ingest.csv_lines import Fault, shown
+from erp.ingest.csv_reader import LINE
 from erp.ingest.values import CASTS, TYPES, Decimal, Forms
 
 

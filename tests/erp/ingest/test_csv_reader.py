@@ -6,7 +6,7 @@ import random
 import pytest
 
 from erp.contract import PRODUCTS
-from erp.ingest import csv_files, csv_reader
+from erp.ingest import csv_files, csv_lines, csv_reader
 
 HEAD = b"product_id,name\n"
 
@@ -118,7 +118,7 @@ def test_a_broken_line_costs_itself_and_nothing_else(read, line, reason):
 
 def test_a_quote_that_is_never_closed_costs_one_line_of_many(read, monkeypatch):
     """Reading gives up at the bound of a record, and goes on with the next line."""
-    monkeypatch.setattr(csv_reader, "RECORD_BYTES", 2_000)
+    monkeypatch.setattr(csv_lines, "RECORD_BYTES", 2_000)
     others = [b"%d,x" % number for number in range(2, 2_000)]
     rows, faults = read(HEAD + b'1,"x\n' + b"\n".join(others))
     assert [f"{number}" for number in range(2, 2_000)] == [row[1] for row in rows]
@@ -127,7 +127,7 @@ def test_a_quote_that_is_never_closed_costs_one_line_of_many(read, monkeypatch):
 
 def test_a_line_longer_than_a_record_may_be_is_a_fault(read, monkeypatch):
     """A line over the bound is left out, and the lines after it keep their numbers."""
-    monkeypatch.setattr(csv_reader, "RECORD_BYTES", 1_000)
+    monkeypatch.setattr(csv_lines, "RECORD_BYTES", 1_000)
     content = HEAD + b"1,a\n2," + b"x" * 5_000 + b"\n3,c\n"
     rows, faults = read(content, block_bytes=100)
     assert [(2, "1", "a"), (4, "3", "c")] == rows
@@ -148,7 +148,7 @@ def test_a_record_with_a_line_that_is_too_long_is_one_fault(
     read, monkeypatch, record, lines, block_bytes
 ):
     """Nothing of it is a row, whichever of its lines it is, and later rows keep their numbers."""
-    monkeypatch.setattr(csv_reader, "RECORD_BYTES", 1_000)
+    monkeypatch.setattr(csv_lines, "RECORD_BYTES", 1_000)
     rows, faults = read(HEAD + b"1,a\n" + record + b'3,c\n4,"d"\n', block_bytes=block_bytes)
     assert [(2, "1", "a"), (3 + lines, "3", "c"), (4 + lines, "4", "d")] == rows
     assert [(3, "record_too_long")] == [(fault.line, fault.reason) for fault in faults]
@@ -156,7 +156,7 @@ def test_a_record_with_a_line_that_is_too_long_is_one_fault(
 
 def test_a_long_line_that_opens_a_quote_for_ever_costs_itself(read, monkeypatch):
     """What comes after it is read as after any quote that is never closed."""
-    monkeypatch.setattr(csv_reader, "RECORD_BYTES", 1_000)
+    monkeypatch.setattr(csv_lines, "RECORD_BYTES", 1_000)
     others = [b"%d,x" % number for number in range(2, 1_000)]
     content = HEAD + b'1,"' + b"x" * 5_000 + b"\n" + b"\n".join(others)
     rows, faults = read(content, block_bytes=100)

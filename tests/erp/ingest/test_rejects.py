@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from erp.ingest.csv_reader import Fault
+from erp.ingest.csv_lines import Fault
 from erp.ingest.rejects import Rejects
 from erp.process import Failure, UsageError
 
