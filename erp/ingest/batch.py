@@ -29,7 +29,7 @@ def send_files(job: Job, files: Files, wanted: tuple[Table, ...]) -> None:
 
 def send_file(job: Job, file: CsvFile, only_choose: bool = False) -> None:
     """Send one file from where it was left, or only choose the sales in it."""
-    name = file.path.name
+    name = file.name
     position = Position(name)
     if not only_choose:
         position = job.state.position(file.table.name, name, file.digest())
@@ -61,7 +61,7 @@ def send_file(job: Job, file: CsvFile, only_choose: bool = False) -> None:
 def parts(job: Job, file: CsvFile) -> Iterator[Load]:
     """The blocks of a file after a first look at the whole of it; no more once asked to stop."""
     reading = job.reading
-    job.progress.step(f"{file.path.name}, first look", file.size())
+    job.progress.step(f"{file.name}, first look", file.size())
     for item in ahead(survey(file, reading.time_zone, reading.decimal, reading.date_order)):
         if job.stop.requested:
             return
@@ -69,7 +69,7 @@ def parts(job: Job, file: CsvFile) -> Iterator[Load]:
             job.progress.advance(item.end_byte, item.rows)
         else:
             found = item
-    job.progress.step(file.path.name, file.size())
+    job.progress.step(file.name, file.size())
     for part in ahead(load(file, found, job.selection, job.largest)):
         if job.stop.requested:
             return

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import logging
+import os
 import re
 import zlib
 from collections.abc import Iterable
@@ -52,6 +53,11 @@ class CsvFile:
     bare_returns: bool = False
 
     @property
+    def name(self) -> str:
+        """Its name without the folder, `as_text`."""
+        return as_text(self.path.name)
+
+    @property
     def extra_columns(self) -> list[str]:
         """The columns that the contract does not know."""
         return [name for name in self.columns if name not in self.table.columns]
@@ -80,6 +86,11 @@ class UnusableFileError(Failure):
     def __init__(self, text: str, reason: str = "unusable_header") -> None:
         super().__init__(text)
         self.reason = reason
+
+
+def as_text(path: str | Path) -> str:
+    """A path that can be written down: what is no UTF-8, as in a name from Windows, is escaped."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def find(folder: Path, tables: Iterable[Table] = TABLES) -> dict[Table, list[Path]]:

@@ -85,7 +85,7 @@ def survey(
 
 def _warn(file: CsvFile, forms: Forms) -> None:
     """Say which values of the file will be refused because they have two readings."""
-    name = file.path.name
+    name = file.name
     if forms.decimal is Decimal.MIXED:
         log.warning("%s mixes decimal points and commas: 1.234 and 1,234 are refused", name)
     for column, order in forms.date_orders.items():

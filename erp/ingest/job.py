@@ -66,10 +66,10 @@ class Job:
         if self.strict and part.faults:
             fault = part.faults[0]
             raise Failure(
-                f"{file.path.name} line {fault.line}: {fault.column or 'row'} {fault.value!r}:"
+                f"{file.name} line {fault.line}: {fault.column or 'row'} {fault.value!r}:"
                 f" {fault.reason} (--strict)"
             )
-        self.rejects.add(file.path.name, part.faults)
+        self.rejects.add(file.name, part.faults)
 
     def refuse_whole(self, table: Table, name: str, why: UnusableFileError) -> None:
         """Refuse a file as one row."""

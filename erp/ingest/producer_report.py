@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from erp.checkpoint import Counts
+from erp.ingest.csv_files import as_text
 from erp.process import Failure
 
 
@@ -35,7 +36,7 @@ def _print(
         result: dict[str, Any] = {
             "tables": msgspec.to_builtins(counts),
             "undelivered": undelivered,
-            "rejects": str(rejects) if rejected else None,
+            "rejects": as_text(rejects) if rejected else None,
             "seconds": round(seconds, 3),
         }
         print(msgspec.json.encode(result).decode())
@@ -44,7 +45,7 @@ def _print(
     console.print(_rows_table(counts))
     if rejected:
         console.print(_reasons_table(counts))
-        print(f"rejected rows: {rejects}")
+        print(f"rejected rows: {as_text(rejects)}")
     print(f"undelivered: {undelivered}")
     sent = sum(table.sent for table in counts.values())
     print(f"{sent:,} messages in {seconds:.1f} s")

@@ -75,7 +75,7 @@ class Rejects:
 
 def _opened(path: Path) -> IO[str]:
     """The file, ours alone, at its end."""
-    file = path.open("a", encoding="utf-8", newline="")
+    file = path.open("a", encoding="utf-8", errors="backslashreplace", newline="")
     if not path.is_file():
         return file
     try:

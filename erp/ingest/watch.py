@@ -38,7 +38,7 @@ def watch(job: Job, folder: Path) -> None:
 
 def send_new_file(job: Job, path: Path, table: Table) -> None:
     """Send a file that appeared; one that cannot be used is refused as a whole."""
-    sent = job.counts(table).sent
+    name, sent = csv_files.as_text(path.name), job.counts(table).sent
     try:
         file = csv_files.describe(path, table, job.reading.encoding)
         if file is None:
@@ -49,21 +49,22 @@ def send_new_file(job: Job, path: Path, table: Table) -> None:
         return
     job.delivery.confirm()
     job.stop.count(1)
-    log.info("%s: %d rows sent", path.name, job.counts(table).sent - sent)
+    log.info("%s: %d rows sent", name, job.counts(table).sent - sent)
 
 
 def refuse(job: Job, path: Path, table: Table, why: UnusableFileError) -> None:
     """Say and count that a file cannot be used, once for each content, over restarts too."""
+    name = csv_files.as_text(path.name)
     if not path.exists():
-        log.warning("%s went away before it was sent", path.name)
+        log.warning("%s went away before it was sent", name)
         return
     try:
         digest = csv_files.digest(path)
     except UnusableFileError:
         digest = ""
-    if job.state.is_news(table.name, path.name, digest):
+    if job.state.is_news(table.name, name, digest):
         log.error("%s", why)
-        job.refuse_whole(table, path.name, why)
+        job.refuse_whole(table, name, why)
         job.delivery.confirm()
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from collections import Counter
 
 import pytest
@@ -82,6 +83,21 @@ def test_rows_that_break_the_contract_are_refused_and_told(settings, produce, re
     assert "products.csv,3,unit_price,NaN,not_finite" in refused
     assert [str(line) for line in range(3, 9)] == [row.split(",")[1] for row in refused[1:]]
     assert [b"1"] == [message.key() for message in read_topic("products")]
+
+
+@pytest.mark.parametrize("flags", [[], ["--watch", "--idle-timeout", "3"]])
+def test_names_that_are_no_utf8_are_told_escaped(settings, produce, flags):
+    """As an archive from Windows leaves them: of a folder, of a file, of one without a header."""
+    folder = settings.csv_dir / os.fsdecode(b"a\xf1o")
+    write(folder, os.fsdecode(b"products-a\xf1o.csv"), ["product_id,unit_price", "1,5", "2,x"])
+    if flags:
+        write(folder, os.fsdecode(b"customers-a\xf1o.csv"), ["no", "1"])
+    result = produce(*flags, CSV_DIR=str(folder))
+    assert 1 == result["tables"]["products"]["sent"]
+    assert result["rejects"].endswith(r"a\xf1o/rejects.csv")
+    refused = (folder / "rejects.csv").read_text().splitlines()
+    assert r"products-a\xf1o.csv,3,unit_price,x,not_a_number" in refused
+    assert bool(flags) == any(row.startswith(r"customers-a\xf1o.csv,1,") for row in refused)
 
 
 def test_the_result_is_a_table_for_people(shop, run_script):
