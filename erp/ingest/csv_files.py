@@ -95,15 +95,23 @@ def as_text(path: str | Path) -> str:
 
 def find(folder: Path, tables: Iterable[Table] = TABLES) -> dict[Table, list[Path]]:
     """The files of each table in `folder`, by name; a table without one has an empty list."""
-    if not folder.is_dir():
-        raise Failure(f"{folder} is not a folder: write one with csv_out/prepare.py or set CSV_DIR")
     found: dict[Table, list[Path]] = {table: [] for table in tables}
-    for path in sorted(folder.iterdir()):
-        for table, name in _NAMES.items():
-            if name.fullmatch(path.name) and path.is_file():
-                if table in found:
-                    found[table].append(path)
-                break
+    try:
+        for path in sorted(folder.iterdir()):
+            for table, name in _NAMES.items():
+                if name.fullmatch(path.name) and path.is_file():
+                    if table in found:
+                        found[table].append(path)
+                    break
+    except (FileNotFoundError, NotADirectoryError):
+        raise Failure(
+            f"{folder} is not a folder: write one with csv_out/prepare.py or set CSV_DIR"
+        ) from None
+    except OSError as error:
+        raise Failure(
+            f"cannot read the folder {folder} ({error.strerror}): see that it is there and may be"
+            " read, or set CSV_DIR"
+        ) from None
     return found
 
 

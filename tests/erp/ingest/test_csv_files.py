@@ -1,5 +1,8 @@
 """Which files of a folder belong to which table, and what their headers must hold."""
 
+from pathlib import Path
+from unittest.mock import Mock
+
 import pytest
 
 from erp.contract import CUSTOMERS, PRODUCTS, SALES, SALES_ITEMS
@@ -27,6 +30,15 @@ def test_a_missing_folder_is_one_clear_line(tmp_path):
     """The failure names the folder and says what to do."""
     with pytest.raises(Failure, match=r"nowhere is not a folder.*prepare\.py"):
         csv_files.find(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("asked", ["iterdir", "is_file"])
+def test_a_folder_that_refuses_to_be_read_is_one_clear_line(tmp_path, monkeypatch, asked):
+    """As without the right to, or while a network share is away."""
+    (tmp_path / "sales.csv").touch()
+    monkeypatch.setattr(Path, asked, Mock(side_effect=PermissionError(13, "Permission denied")))
+    with pytest.raises(Failure, match=f"cannot read the folder {tmp_path}.*Permission denied"):
+        csv_files.find(tmp_path)
 
 
 @pytest.mark.parametrize(
