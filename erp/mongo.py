@@ -91,6 +91,8 @@ def connect(uri: str, database: str, timeout: float = 60) -> Database[Document]:
         # the driver quotes what it cannot read, such as all that follows a "/" in a password
         why = ESCAPING if "@" in uri else str(error)
         raise Failure(f"MONGO_URI is not a connection string: {why}") from None
+    if not client.write_concern.acknowledged:
+        raise Failure("MONGO_URI says w=0, so that nobody hears of a lost write: leave it out")
     deadline = time.monotonic() + timeout
     while True:
         try:
@@ -152,15 +154,18 @@ def is_outage(error: Exception) -> bool:
     if isinstance(error, AutoReconnect):
         return True
     if isinstance(error, BulkWriteError):
-        problems = error.details["writeErrors"]
-        return bool(error.details.get("writeConcernErrors")) or any(
-            problem["code"] in _PASSING_CODES for problem in problems
-        )
+        return bool(_passing(error))
     if isinstance(error, OperationFailure) and error.code is None:
         return True  # a server that fails without saying why, as the embedded one for a moment
     return isinstance(error, PyMongoError) and (
         getattr(error, "code", None) in _PASSING_CODES or bool(error.timeout)
     )
+
+
+def _passing(error: BulkWriteError) -> list[Document]:
+    """What a bulk write met that may pass: dicts of code and errmsg."""
+    problems = [each for each in error.details["writeErrors"] if each["code"] in _PASSING_CODES]
+    return [*error.details.get("writeConcernErrors", []), *problems]
 
 
 def write_errors(write: Callable[[], object]) -> list[Document]:
@@ -221,7 +226,10 @@ def outlast(
 
 def first_line(error: Exception) -> str:
     """The head of an error of the driver, whose text can be a page."""
-    return str(error).split("\n", 1)[0].split(", Timeout:", 1)[0].split(", full error:", 1)[0][:200]
+    text = str(error)
+    if isinstance(error, BulkWriteError):  # of whose text the page is the part that tells
+        text = str([*_passing(error), *error.details["writeErrors"]][0]["errmsg"])
+    return text.split("\n", 1)[0].split(", Timeout:", 1)[0].split(", full error:", 1)[0][:200]
 
 
 def ensure_indexes(

@@ -6,6 +6,8 @@ from pymongo.errors import BulkWriteError
 from erp import mongo
 from erp.process import Failure
 
+NO_SPACE = {"code": 14031, "errmsg": "no space left"}
+
 
 @pytest.mark.parametrize(
     "rest",
@@ -23,6 +25,25 @@ def test_a_mistake_without_a_password_is_quoted():
     """The driver says best what it can't read."""
     with pytest.raises(Failure, match="Port"):
         mongo.connect("mongodb://localhost:port", "erp", timeout=0)
+
+
+def test_writes_that_nobody_acknowledges_are_refused():
+    """With w=0 the server tells of no error: what it did not take would be lost without a word."""
+    with pytest.raises(Failure, match="w=0"):
+        mongo.connect("mongodb://127.0.0.1:9/?w=0", "erp", timeout=0)
+
+
+@pytest.mark.parametrize(
+    ("problems", "said"),
+    [
+        ({"writeErrors": [{"code": 11000, "errmsg": "E11000"}, NO_SPACE]}, "no space left"),
+        ({"writeErrors": [], "writeConcernErrors": [{"code": 64, "errmsg": "timed out"}]}, "timed"),
+        ({"writeErrors": [{"code": 121, "errmsg": "breaks the rule"}]}, "breaks the rule"),
+    ],
+)
+def test_the_head_of_a_bulk_writes_error_says_what_is_wrong(problems, said):
+    """Why it is an outage, if it is one; the driver says of all of them the same."""
+    assert said in mongo.first_line(BulkWriteError({"writeConcernErrors": []} | problems))
 
 
 def test_an_insert_tells_what_stood_already_and_stores_the_rest(database):
