@@ -32,7 +32,7 @@ import argparse
 import contextlib
 import logging
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -125,14 +125,14 @@ def tables(text: str) -> tuple[Table, ...]:
 
 
 def moment(text: str | None, zone: str, flag: str) -> datetime | None:
-    """An ISO 8601 time, local to the business unless it has an offset."""
+    """An ISO 8601 time, local to the business unless it has an offset; in UTC."""
     if text is None:
         return None
     try:
         time_ = datetime.fromisoformat(text)
-    except ValueError:
+        return (time_ if time_.tzinfo else time_.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter in a year that UTC has not
         raise UsageError(f"{flag} {text}: not a time such as 2017-12-25T18:00") from None
-    return time_ if time_.tzinfo else time_.replace(tzinfo=ZoneInfo(zone))
 
 
 def main() -> int:
