@@ -21,7 +21,7 @@ log = logging.getLogger("erp.csv")
 
 SEPARATORS = ",;\t|"
 HEAD = 64 * 1024  # characters in which the header must end
-DAMAGED = (EOFError, OSError, zlib.error)  # what reading a file may raise, packed or not
+DAMAGED = (EOFError, OSError, UnicodeError, zlib.error)  # what reading a file may raise
 UTF8 = "utf-8"
 
 # sales.csv, sales-2024-01.csv, sales_2024.csv.gz: sales_items first, for sales_ is its beginning
@@ -191,6 +191,12 @@ def _head(path: Path, encoding: str) -> str:
             return io.TextIOWrapper(raw, encoding, errors="replace", newline="").read(HEAD)
         except LookupError:
             raise UsageError(f"--encoding {encoding}: no such encoding") from None
+        except UnicodeError as error:
+            raise UnusableFileError(
+                f"{path} cannot be read as {encoding} ({error}): --encoding sets another, such as"
+                " utf-16-le where the file does not begin with a mark",
+                "unreadable_file",
+            ) from None
         except DAMAGED as error:
             raise _unreadable(path, error) from None
 

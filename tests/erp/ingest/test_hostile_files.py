@@ -93,6 +93,14 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
     assert (2, 2, {}) == outcome(path, GOOD.encode("latin-1"), "latin-1")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "idna", "undefined"])
+def test_an_encoding_that_cannot_be_is_one_line(tmp_path, encoding):
+    """Such as utf-16 for a file without its mark, whose order of bytes must be told."""
+    with pytest.raises(UnusableFileError, match=rf"as {encoding} \(.*--encoding.*utf-16-le"):
+        outcome(tmp_path / "products.csv", GOOD.encode("utf-16-le"), encoding)
+    assert (2, 2, {}) == outcome(tmp_path / "products.csv", GOOD.encode("utf-16-le"), "utf-16-le")
+
+
 @pytest.mark.parametrize("damage", ["cut", "flipped"])
 def test_a_damaged_archive_gives_what_can_be_read(tmp_path, damage):
     """The rest of the file is one refused row; nothing is lost without a word."""
