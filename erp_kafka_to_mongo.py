@@ -39,7 +39,6 @@ from erp.sink.deliveries import BadMessageError, Reader, origin_of
 from erp.sink.pipeline import Batch, Partition, Pipeline
 from erp.sink.replay import replay, show
 from erp.sink.store import Outcome, Store
-from erp.sink.writes import Write
 
 log = logging.getLogger("erp.sink")
 
@@ -156,17 +155,26 @@ class Sink:
                 batch.messages.append(message)
         return batch
 
-    def write(self, writes: list[Write]) -> Outcome:
-        """Store a batch however long the database is away; runs in the pipeline's thread."""
+    def write(self, batch: Batch) -> Outcome:
+        """1 store a batch, 2 put aside what can't be, however long a server is away.
+
+        Runs in the pipeline's thread.
+        """
 
         def apply() -> Outcome:
-            outcome = self.store.apply(writes)
+            outcome = self.store.apply(batch.writes)
             UP.set(1)
             self.health.report("mongodb")
             return outcome
 
         with BATCH_SECONDS.time():
-            return mongo.outlast(apply, self.wait, "writing the batch again")
+            outcome = mongo.outlast(apply, self.wait, "writing the batch again")
+        bad = list(batch.bad)
+        if outcome.refusals:
+            messages = dict(zip((w.origin for w in batch.writes), batch.messages, strict=True))
+            bad += [(messages[r.write.origin], r.error_class, r.reason) for r in outcome.refusals]
+        self.put_aside(bad)
+        return outcome
 
     def wait(self, seconds: float) -> bool:
         """Let the database rest; True to give up, since a signal came."""
@@ -175,14 +183,9 @@ class Sink:
         return self.stop.wait(seconds)
 
     def finish(self, batch: Batch, outcome: Outcome) -> None:
-        """1 the documents are written; 2 put aside what cannot be; 3 commit."""
-        bad = list(batch.bad)
-        if outcome.refusals:
-            messages = dict(zip((w.origin for w in batch.writes), batch.messages, strict=True))
-            bad += [(messages[r.write.origin], r.error_class, r.reason) for r in outcome.refusals]
-        self.put_aside(bad)
+        """3 commit what is stored or put aside."""
         self.commit(batch)
-        self.count(batch, outcome, len(bad))
+        self.count(batch, outcome)
 
     def put_aside(self, bad: list[tuple[Message, str, str]]) -> None:
         """Send what can't be stored to the dead letters, or as SINK_ON_BAD_MESSAGE says."""
@@ -227,7 +230,7 @@ class Sink:
         self.paused = wanted
         change = self.consumer.pause if wanted else self.consumer.resume
         change(self.consumer.assignment())
-        log.info("reading %s", "paused: MongoDB is slow or away" if wanted else "again")
+        log.info("reading %s", "paused: a server is slow or away" if wanted else "again")
 
     def on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Read these partitions from now on."""
@@ -250,14 +253,14 @@ class Sink:
         LAG.clear()  # it is another member's to tell
         consumer.unassign()
 
-    def count(self, batch: Batch, outcome: Outcome, bad: int) -> None:
+    def count(self, batch: Batch, outcome: Outcome) -> None:
         """Add a finished batch to the totals."""
         BATCHES.inc()
         results = {
             "stored": outcome.stored,
             "deleted": outcome.deleted,
             "superseded": outcome.superseded,
-            "bad": bad,
+            "bad": len(batch.bad) + len(outcome.refusals),
         }
         for result, number in results.items():
             RESULTS.labels(result).inc(number)

@@ -1,9 +1,16 @@
 """The sink while the database is away or refuses, and when it is killed itself."""
 
-import pytest
+import threading
 
+import pytest
+from confluent_kafka import TopicPartition
+
+from erp.metrics import Health
+from erp.process import Stop
+from erp.sink.store import Store
+from erp_kafka_to_mongo import Sink
 from tests.sink_shop import Shop, rows, stored
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 from tests.wire_proxy import RefusingProxy
 
 
@@ -127,3 +134,25 @@ def test_a_service_that_is_away_at_the_start_is_one_clear_line(run_script):
     assert 1 == failed.returncode
     assert "Traceback" not in failed.stderr
     assert "make up" in failed.stderr.splitlines()[-1]
+
+
+def test_a_dead_letter_that_waits_for_kafka_does_not_hold_up_the_loop(
+    shop, settings, database, monkeypatch
+):
+    """The sink is alive and in its group meanwhile, and commits when the letter has arrived."""
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # this process keeps its own handlers
+    sink = Sink(settings, Stop(), Store(database), Health([]))
+    arrived = threading.Event()
+    monkeypatch.setattr(sink.outbox, "flush", lambda _seconds: 0 * arrived.wait(PATIENCE))
+    shop.send("sales", ("1", b"no JSON"))
+    topic = settings.topic_prefix + "sales"
+    places = [TopicPartition(topic, number) for number in range(shop.PARTITIONS)]
+    sink.on_assign(sink.consumer, places)
+    until(lambda: sink.turn() or sink.pipeline)
+    for _ in range(10):
+        sink.turn()
+    assert 1 == len(sink.pipeline)
+    arrived.set()
+    until(lambda: sink.turn() or not sink.pipeline)
+    assert [1] == [each.offset for each in sink.consumer.committed(places) if each.offset >= 0]
+    sink.consumer.close()

@@ -32,12 +32,12 @@ class Pipeline:
     Parameters
     ----------
     write : callable
-        Stores the writes of a batch; runs in the pipeline's thread.
+        Stores a batch; runs in the pipeline's thread.
     depth : int
         Batches that may be on their way: one is written, the others wait.
     """
 
-    def __init__(self, write: Callable[[list[Write]], Outcome], depth: int = 2) -> None:
+    def __init__(self, write: Callable[[Batch], Outcome], depth: int = 2) -> None:
         self._write = write
         self._depth = depth
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
@@ -53,7 +53,7 @@ class Pipeline:
 
     def submit(self, batch: Batch) -> None:
         """Send a batch on its way."""
-        self._under_way.append((batch, self._thread.submit(self._write, batch.writes)))
+        self._under_way.append((batch, self._thread.submit(self._write, batch)))
 
     def finished(self, timeout: float = 0) -> tuple[Batch, Outcome] | None:
         """The oldest batch and what became of it, once it is written; None if it is not yet.

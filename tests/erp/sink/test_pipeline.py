@@ -29,7 +29,7 @@ def test_a_batch_that_is_written_while_it_is_asked_for_is_no_error():
 
 def test_batches_come_back_in_order_and_only_when_written(gate):
     """One that is being written is waited for as long as asked, and holds up those behind it."""
-    pipeline = Pipeline(lambda writes: gate.wait() and writes)
+    pipeline = Pipeline(lambda batch: gate.wait() and batch.writes)
     first, second = Batch(writes=[1]), Batch(writes=[2])
     pipeline.submit(first)
     assert not pipeline.full
@@ -59,7 +59,7 @@ def test_what_a_write_raised_is_raised_also_if_it_is_a_timeout():
 def test_an_abandoned_batch_is_counted_and_forgotten(gate):
     """Nothing that follows is written or told."""
     written = []
-    pipeline = Pipeline(lambda writes: gate.wait() and written.append(writes))
+    pipeline = Pipeline(lambda batch: gate.wait() and written.append(batch.writes))
     pipeline.submit(Batch(writes=["being written"]))
     pipeline.submit(Batch(writes=["waiting"]))
     assert 2 == pipeline.abandon()
