@@ -48,7 +48,7 @@ def check(table: Table, frame: pl.DataFrame, forms: Forms, largest: int | None =
         done = text.dtype == TYPES[kind]
         values, reasons = (text, None) if done else CASTS[kind](text, forms, name)
         if name in table.required:
-            reasons = _blank(text, reasons)
+            reasons = _missing(text, values, reasons)
         if reasons is not None:
             bad = good & reasons.is_not_null()
             faults += [
@@ -134,12 +134,13 @@ def _encode(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _blank(text: pl.Series, reasons: pl.Series | None) -> pl.Series | None:
+def _missing(text: pl.Series, values: pl.Series, reasons: pl.Series | None) -> pl.Series | None:
+    """The reasons, with one for what is blank, or nothing but such blanks as a cast leaves out."""
     # none begins with a blank
-    if text.is_empty() or (text.null_count() == 0 and str(text.min()) > " "):
+    if text.is_empty() or (values.null_count() == 0 and str(text.min()) > " "):
         return reasons
-    blank = text.is_null() | (text.str.strip_chars(" \t\r\n") == "")
+    blank = values.is_null() | (text.str.strip_chars(" \t\r\n") == "")
     if not blank.any():
         return reasons
     missing = pl.select(pl.when(blank).then(pl.lit("missing_value"))).to_series()
-    return missing if reasons is None else missing.fill_null(reasons)
+    return missing if reasons is None else reasons.fill_null(missing)

@@ -91,6 +91,14 @@ def test_required_values_must_be_there(blank):
     ]
 
 
+@pytest.mark.parametrize("blank", [None, " ", "\u00a0", "\u2028"])
+def test_a_required_number_or_time_must_be_there(blank):
+    """Whatever the blank, of which Unicode has many, such as the one that breaks no line."""
+    line = {"sale_id": "1", "line_n": blank, "product_id": "1"}
+    assert ["missing_value"] == reasons_of(check(SALES_ITEMS, line))
+    assert ["missing_value"] == reasons_of(check(SALES, {"sale_id": "1", "sale_datetime": blank}))
+
+
 def test_a_bad_row_leaves_its_neighbours_alone():
     """Only the row at fault is missing, and its fault has line, column and value."""
     given = [{"product_id": f"{n}", "unit_price": "x" if n == 1 else f"{n}"} for n in range(3)]
