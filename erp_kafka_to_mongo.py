@@ -130,9 +130,15 @@ class Sink:
         if self.stop.remaining is not None:
             limit = min(limit, self.stop.remaining)
         first = self.consumer.poll(PATIENCE if self.paused else IDLE_TURN)
-        messages = [first] if first is not None else []
-        if messages and limit > 1:
-            messages += self.consumer.consume(limit - 1, 0)
+        found = [first] if first is not None else []
+        if found and limit > 1:
+            found += self.consumer.consume(limit - 1, 0)
+        messages = []
+        for message in found:
+            if (error := message.error()) is not None:
+                kafka.complain(error)
+            else:
+                messages.append(message)
         for topic, number in Tally(message.topic() for message in messages).items():
             MESSAGES.labels(topic).inc(number)
         return messages
@@ -141,9 +147,6 @@ class Sink:
         """Tell the messages that can be written from those that never can."""
         batch = Batch()
         for message in messages:
-            if (error := message.error()) is not None:
-                kafka.complain(error)
-                continue
             origin = origin_of(message)
             batch.ends[origin.topic, origin.partition] = origin.offset + 1
             try:

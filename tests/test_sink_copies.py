@@ -1,9 +1,10 @@
 """Several copies of the sink, and partitions that move between them."""
 
 import re
+from unittest.mock import Mock
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, TopicPartition
 
 from erp.metrics import Health
 from erp.process import Stop
@@ -36,6 +37,18 @@ def test_partitions_that_were_lost_while_reading_was_paused_are_read_again(
     sink.on_assign(sink.consumer, partitions)
     assert until(sink.read)
     sink.consumer.close()
+
+
+def test_a_complaint_of_the_client_is_no_message(settings, database, monkeypatch, caplog):
+    """It is logged; neither the count of messages nor --max-messages knows of it."""
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    sink = Sink(settings, Stop(), Store(database), Health([]))
+    refused = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    complaint, message = (Mock(**{"error.return_value": error}) for error in (refused, None))
+    message.topic.return_value = "sales"
+    sink.consumer = Mock(**{"poll.return_value": complaint, "consume.return_value": [message]})
+    assert [message] == sink.read()
+    assert "Kafka: " in caplog.text
 
 
 def test_copies_share_the_work(shop, run_script, database):
