@@ -137,12 +137,13 @@ def describe(path: Path, table: Table, encoding: str | None = None) -> CsvFile |
     if not head.strip("\ufeff \r\n"):
         log.warning("%s is empty", path)
         return None
-    readings = [(separator, *_header(head, separator)) for separator in SEPARATORS]
+    bare_returns = "\r" in head and "\n" not in head
+    head_lines = io.StringIO(head, newline=None if bare_returns else "\n").readlines()
+    readings = [(separator, *_header(head_lines, separator)) for separator in SEPARATORS]
     separator, columns, lines = max(
         readings, key=lambda reading: len(set(reading[1]) & set(table.columns))
     )
     _check_header(path, table, columns, encoding)
-    bare_returns = "\r" in head and "\n" not in head
     file = CsvFile(path, table, encoding, separator, columns, lines, bare_returns)
     if file.extra_columns:
         log.warning("%s: columns ignored: %s", path, _legible(file.extra_columns))
@@ -201,8 +202,8 @@ def _head(path: Path, encoding: str) -> str:
             raise _unreadable(path, error) from None
 
 
-def _header(head: str, separator: str) -> tuple[tuple[str, ...], int]:
-    reader = csv.reader(io.StringIO(head, newline=""), delimiter=separator)
+def _header(lines: list[str], separator: str) -> tuple[tuple[str, ...], int]:
+    reader = csv.reader(lines, delimiter=separator)
     try:
         names = next((row for row in reader if row), [])
     except csv.Error:

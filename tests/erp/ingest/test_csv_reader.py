@@ -54,6 +54,15 @@ def test_a_mark_behind_the_header_is_part_of_its_value(read):
     assert ([(2, "\ufeff")], []) == read("product_id\n\ufeff\n".encode())
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_header_may_have_a_name_of_several_lines(read, end, encoding):
+    """Whatever ends them: no row behind it is taken for a part of it."""
+    text = end.join(['product_id,"the\rcolour"', "1,a", '2,"b"'])
+    rows, faults = read(text.encode(encoding))
+    assert (["1", "2"], []) == ([row[1] for row in rows], faults)
+
+
 def test_an_encoding_can_be_named(read):
     """A file in cp1252 reads right once one says so."""
     assert ([(2, "1", "niño €")], []) == read(
