@@ -105,7 +105,8 @@ def _parse_plain(
     wanted = [
         number
         for number, name in enumerate(file.columns)
-        if name in file.table.columns and name not in skip
+        # where polars leaves out any column it overlooks a line that is too long
+        if not skip or (name in file.table.columns and name not in skip)
     ]
     block = _parse_even(file, text, first_line, wanted, numbers)
     return block or _parse_ragged(file, text, first_line, wanted)
@@ -175,9 +176,10 @@ def _parse_ragged(file: CsvFile, text: bytes, first_line: int, wanted: list[int]
 
 
 def _named(file: CsvFile, lines: pl.Series, table: pl.DataFrame, wanted: list[int]) -> pl.DataFrame:
-    """The columns under their names, with the line of each row."""
-    columns = zip(wanted, table.iter_columns(), strict=True)
-    return pl.DataFrame({LINE: lines, **{file.columns[number]: text for number, text in columns}})
+    """The table's columns under their names, with the line of each row."""
+    columns = zip((file.columns[number] for number in wanted), table.iter_columns(), strict=True)
+    known = {name: text for name, text in columns if name in file.table.columns}
+    return pl.DataFrame({LINE: lines, **known})
 
 
 def _split(

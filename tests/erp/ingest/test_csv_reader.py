@@ -108,6 +108,14 @@ def test_a_short_row_beside_a_long_one_does_not_shift_fields(read):
     assert {2, 3} == {fault.line for fault in faults}
 
 
+@pytest.mark.parametrize("head", [b"product_id,name,colour\n", b"product_id,colour,name\n"])
+def test_a_long_row_is_seen_where_a_column_is_ignored(read, head):
+    """Beside a short or a blank one, which together have as many fields as they should."""
+    rows, faults = read(head + b"1,a,a\n2,b\n3,c, d,red\n\n4,e,f,g,red\n5,h,h\n")
+    assert [(2, "1", "a"), (7, "5", "h")] == rows
+    assert [3, 4, 6] == [fault.line for fault in faults]
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
