@@ -79,7 +79,7 @@ def connect(uri: str, database: str, timeout: float = 60) -> Database[Document]:
     """The database, once it answers; times are aware and in UTC.
 
     Writes are acknowledged by a majority, from the journal, unless `uri` says otherwise (w, journal
-    or wtimeoutMS).
+    or wtimeoutMS); not to be told at all, w=0, is refused.
     Waits up to `timeout` seconds with a word in the log. Raises Failure when it stays away or
     refuses the credentials; neither message holds the password.
     """
