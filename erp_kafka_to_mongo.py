@@ -32,6 +32,7 @@ from pymongo.errors import PyMongoError
 from config import Settings
 from erp import contract, dead_letters, kafka, mongo
 from erp.dead_letters import Shelf
+from erp.membership import Membership
 from erp.memory import set_aside
 from erp.metrics import Health, serve
 from erp.process import Failure, Stop, add_endless_flags, argument_parser, run, start_logging
@@ -81,6 +82,8 @@ class Sink:
         self.outbox = dead_letters.outbox(settings.kafka)
         self.dead_letter_topic = settings.topic_prefix + contract.DEAD_LETTER
         self.pipeline = Pipeline(self.write)
+        silence = kafka.longest_silence(settings.consumer_instance)
+        self.membership = Membership(silence, self.confirm)
         self.owned: set[Partition] = set()
         self.joined = self.paused = False
         self.totals: Tally[str] = Tally()
@@ -130,6 +133,7 @@ class Sink:
         if self.stop.remaining is not None:
             limit = min(limit, self.stop.remaining)
         first = self.consumer.poll(PATIENCE if self.paused else IDLE_TURN)
+        self.membership.polled()
         found = [first] if first is not None else []
         if found and limit > 1:
             found += self.consumer.consume(limit - 1, 0)
@@ -161,10 +165,13 @@ class Sink:
     def write(self, batch: Batch) -> Outcome:
         """1 store a batch, 2 put aside what can't be, however long a server is away.
 
-        Runs in the pipeline's thread.
+        Nothing of one that became another copy's meanwhile. Runs in the pipeline's thread.
         """
 
         def apply() -> Outcome:
+            self.membership.wait(lambda: batch.abandoned)
+            if batch.abandoned:
+                return Outcome()
             outcome = self.store.apply(batch.writes)
             UP.set(1)
             self.health.report("mongodb")
@@ -176,7 +183,8 @@ class Sink:
         if outcome.refusals:
             messages = dict(zip((w.origin for w in batch.writes), batch.messages, strict=True))
             bad += [(messages[r.write.origin], r.error_class, r.reason) for r in outcome.refusals]
-        self.put_aside(bad)
+        if not batch.abandoned:
+            self.put_aside(bad)
         return outcome
 
     def wait(self, seconds: float) -> bool:
@@ -217,6 +225,12 @@ class Sink:
             except KafkaException as error:
                 log.warning("not committed, to be read again: %s", error.args[0].str())
 
+    def confirm(self) -> bool:
+        """Whether the group takes a commit of where we are, as it does of its members only."""
+        begun = self.pipeline.places().items()
+        places = [TopicPartition(*place, offset) for place, offset in begun]
+        return not places or kafka.confirms(self.consumer, places)
+
     def settle(self) -> None:
         """Finish what is being written, for a while; the rest will be read again."""
         until = time.monotonic() + SETTLE_SECONDS
@@ -253,6 +267,7 @@ class Sink:
     def on_lost(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         """The partitions are another member's already, which reads what was not committed."""
         self.owned = set()
+        self.pipeline.abandon()
         LAG.clear()  # it is another member's to tell
         consumer.unassign()
 

@@ -119,6 +119,7 @@ class Service:
             Outbox(settings.kafka),
             answer_topic,
             self.model.observe,
+            self.source.membership.wait,
             stop,
             health,
         )

@@ -23,7 +23,9 @@ T = TypeVar("T")
 QUERY_TIMEOUT = 10  # s for a question to the brokers
 LAG_TIMEOUT = 2  # s for the brokers to tell committed offsets
 ROOM_FOR_HEADERS = {"max.message.bytes": "2097152"}  # of dead letters, above the usual 1 MiB
+SESSION_SECONDS = 10  # until the others take over from a member that died
 RESTART_SECONDS = 45  # that the partitions of a named copy wait for its return
+HEARTBEAT_SECONDS = 3  # from a member's sign of life to the next
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 SILENT = {"log_level": "3"}  # librdkafka: errors and worse
@@ -160,7 +162,7 @@ def consumer(options: Options, group: str, instance: str | None = None, **tuning
     With `instance`, a name that no other member of the group has, a copy that comes back within
     RESTART_SECONDS finds its partitions as it left them, and no other copy hears of it.
     """
-    static = {"group.instance.id": instance, "session.timeout.ms": RESTART_SECONDS * 1000}
+    static = {"group.instance.id": instance} if instance else {}
     return Consumer(
         {
             "group.id": group,
@@ -170,9 +172,10 @@ def consumer(options: Options, group: str, instance: str | None = None, **tuning
             "partition.assignment.strategy": "cooperative-sticky",
             "fetch.queue.backoff.ms": 50,
             **AHEAD,
-            "session.timeout.ms": 10_000,  # until the others take over from a member that died
+            "session.timeout.ms": _session(instance) * 1000,
+            "heartbeat.interval.ms": HEARTBEAT_SECONDS * 1000,
             **SILENT,
-            **(static if instance else {}),
+            **static,
             **tuning,
             **options,
         },
@@ -180,11 +183,31 @@ def consumer(options: Options, group: str, instance: str | None = None, **tuning
     )
 
 
+def longest_silence(instance: str | None) -> float:
+    """Seconds that a member may be frozen before its partitions can be another one's.
+
+    Its last sign of life may be as much older than what it did last.
+    """
+    return _session(instance) - HEARTBEAT_SECONDS
+
+
+def _session(instance: str | None) -> int:
+    return RESTART_SECONDS if instance else SESSION_SECONDS
+
+
 def reader(options: Options) -> Consumer:
     """A consumer that joins no group and commits nothing, for questions about topics."""
     return Consumer(
         {"group.id": "unused", "enable.auto.commit": False, **SILENT, **options}, logger=log
     )
+
+
+def confirms(consumer: Consumer, places: list[TopicPartition]) -> bool:
+    """Whether the group takes a commit of these places, as it does of its members only."""
+    try:
+        return not any(each.error for each in consumer.commit(offsets=places, asynchronous=False))
+    except KafkaException:
+        return False
 
 
 class Place(NamedTuple):

@@ -31,14 +31,18 @@ class Offsets:
         """True while this message is held."""
         return offset in self._held.get(partition, ())
 
+    def positions(self) -> dict[int, int]:
+        """Partition to the offset that a restart is to begin with, where anything was read."""
+        held = {partition: next(iter(some)) for partition, some in self._held.items() if some}
+        return self._next | held
+
     def committable(self) -> dict[int, int]:
-        """Partition to the offset to commit, for those whose offset moved since it was taken."""
-        moved = {}
-        for partition, following in self._next.items():
-            held = self._held.get(partition)
-            offset = next(iter(held)) if held else following
-            if offset != self._committed.get(partition):
-                moved[partition] = offset
+        """The same, for those whose offset moved since it was taken from here."""
+        moved = {
+            partition: offset
+            for partition, offset in self.positions().items()
+            if offset != self._committed.get(partition)
+        }
         self._committed |= moved
         return moved
 

@@ -71,7 +71,8 @@ class Batch(NamedTuple):
 class Publisher:
     """Writes and sends one batch at a time; `start`, then `result`, then the next.
 
-    `published` is called with the sales of each batch, in the publisher's thread.
+    `published` is called with the sales of each batch, in the publisher's thread. What is ours is
+    not looked at before `certain` returns, which may take until the caller has heard of the group.
     """
 
     def __init__(
@@ -80,11 +81,13 @@ class Publisher:
         outbox: Outbox,
         topic: str,
         published: Callable[[list[Basket]], None],
+        certain: Callable[[], None],
         stop: Stop,
         health: Health,
     ) -> None:
         self._answers, self._outbox, self._topic = answers, outbox, topic
-        self._published, self._stop, self._health = published, stop, health
+        self._published, self._certain = published, certain
+        self._stop, self._health = stop, health
         self._batches: SimpleQueue[Batch] = SimpleQueue()
         self._outcomes: SimpleQueue[Outcome | BaseException] = SimpleQueue()
         threading.Thread(target=self._work, name="publisher", daemon=True).start()
@@ -124,11 +127,13 @@ class Publisher:
         replaced: set[str] = set()
         refusals, away = self._outlast(lambda: self._store(batch.ours(), replaced))
         # 2 Kafka, confirmed. 3 The offsets are the caller's.
+        self._certain()
         published, refused = _sorted_out(batch.ours(), refusals)
         self._send(published)
         return Outcome(published, refused, away, replaced)
 
     def _improve(self, batch: Batch) -> Outcome:
+        self._certain()
         answers = batch.ours()
         # 1 Kafka, confirmed.
         self._send(answers)
@@ -177,6 +182,7 @@ class Publisher:
             return self._stop.wait(seconds)
 
         def attempt() -> dict[str, str]:
+            self._certain()
             with pymongo.timeout(WRITE_TIMEOUT):
                 return write()
 

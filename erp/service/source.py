@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from erp import kafka
+from erp.membership import Membership
 from erp.service.offsets import Offsets
 
 log = logging.getLogger("erp.source")
@@ -19,7 +20,7 @@ KAFKA_TIMEOUT = 10  # s for a question to the brokers
 
 
 class Source:
-    """One topic, read by this member of `group`. Not thread-safe.
+    """One topic, read by this member of `group`. Not thread-safe, but for `membership`.
 
     Parameters
     ----------
@@ -50,6 +51,7 @@ class Source:
         self._partition_count = 0
         self._paused = False
         self._early: list[Message] = []
+        self.membership = Membership(kafka.longest_silence(instance), self._confirm)
 
     @property
     def partitions(self) -> set[int]:
@@ -91,7 +93,7 @@ class Source:
         messages = self._early
         self._early = []
         if not messages:
-            first = self._consumer.poll(timeout)
+            first = self._poll(timeout)
             messages = [first] if first is not None else []
         if messages and len(messages) < limit:
             messages += self._consumer.consume(limit - len(messages), 0)
@@ -100,7 +102,7 @@ class Source:
     def stay(self, seconds: float) -> None:
         """Read nothing for up to so long, but stay a member of the group."""
         self._pause(True)
-        if (message := self._consumer.poll(seconds)) is not None:
+        if (message := self._poll(seconds)) is not None:
             self._early.append(message)  # was on its way when the partition paused
 
     def holds(self, message: Message) -> bool:
@@ -126,6 +128,18 @@ class Source:
     def close(self) -> None:
         """Commit and leave the group, so that the others take over at once."""
         self._consumer.close()
+
+    def _poll(self, seconds: float) -> Message | None:
+        message = self._consumer.poll(seconds)
+        self.membership.polled()
+        return message
+
+    def _confirm(self) -> bool:
+        """Whether the group takes a commit of where we are, as it does of its members only."""
+        positions = self._offsets.positions()
+        return not positions or kafka.confirms(
+            self._consumer, [TopicPartition(self._topic, *each) for each in positions.items()]
+        )
 
     def _admit(self, messages: list[Message]) -> list[Message]:
         admitted = []

@@ -21,6 +21,7 @@ class Batch:
     messages: list[Message] = field(default_factory=list)  # one for each write
     bad: list[tuple[Message, str, str]] = field(default_factory=list)  # error class and reason
     ends: dict[Partition, int] = field(default_factory=dict)  # the offset to go on from
+    abandoned: bool = False  # nobody waits for it any more
 
     def __len__(self) -> int:
         return len(self.writes) + len(self.bad)
@@ -51,6 +52,14 @@ class Pipeline:
         """True while no further batch may be submitted."""
         return len(self._under_way) >= self._depth
 
+    def places(self) -> dict[Partition, int]:
+        """Partition to the first offset on its way to the database."""
+        places: dict[Partition, int] = {}
+        for batch, _ in self._under_way:
+            for topic, partition, offset, _ in (write.origin for write in batch.writes):
+                places.setdefault((topic, partition), offset)
+        return places
+
     def submit(self, batch: Batch) -> None:
         """Send a batch on its way."""
         self._under_way.append((batch, self._thread.submit(self._write, batch)))
@@ -74,7 +83,8 @@ class Pipeline:
     def abandon(self) -> int:
         """Forget what is not written; returns how many messages that are."""
         messages = sum(len(batch) for batch, _ in self._under_way)
-        for _, future in self._under_way:
+        for batch, future in self._under_way:
+            batch.abandoned = True
             future.cancel()
         self._under_way.clear()
         return messages

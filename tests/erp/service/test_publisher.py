@@ -35,7 +35,7 @@ def make(settings, database, stop, health):
         noted = []
         answers = database.recommendations if answers is None else answers
         outbox = Outbox(settings.kafka)
-        one = Publisher(answers, outbox, topic, noted.extend, stop, health)
+        one = Publisher(answers, outbox, topic, noted.extend, lambda: None, stop, health)
         one.noted = noted
         return one
 

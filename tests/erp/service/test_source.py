@@ -116,6 +116,20 @@ def test_partitions_are_shared_with_a_member_that_joins(member):
     assert set() == first.partitions & second.partitions
 
 
+def test_group_confirms_its_members_only(settings, topic, member):
+    """A member may commit where it is; who is none, as after a long freeze, may not."""
+    send(settings, topic, [f"m{n}" for n in range(20)])
+    inside = member()
+    take(inside, 20)
+    assert inside._confirm()
+    outside = Source(settings.kafka, f"{settings.consumer_group_prefix}x", topic, print, print)
+    assert outside._confirm()  # there is nothing to lose
+    outside._offsets.read(0, 4, hold=True)
+    assert not outside._confirm()
+    assert {0: 0, 1: 0} == committed(settings, topic)
+    outside.close()
+
+
 def test_nothing_is_read_while_it_stays(settings, topic, member):
     """A paused member reads nothing and loses nothing."""
     source = member()

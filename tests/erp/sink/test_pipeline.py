@@ -2,10 +2,13 @@
 
 import threading
 import time
+from datetime import UTC, datetime
 
 import pytest
 
+from erp.contract import SALES
 from erp.sink.pipeline import Batch, Pipeline
+from erp.sink.writes import Origin, Write
 
 
 @pytest.fixture
@@ -54,6 +57,18 @@ def test_what_a_write_raised_is_raised_also_if_it_is_a_timeout():
     pipeline.submit(Batch())
     with pytest.raises(TimeoutError, match="the server"):
         pipeline.finished(10)
+
+
+def test_what_is_on_its_way_begins_with_its_oldest_message(gate):
+    """Of each partition, over all batches; nothing is left of those that were abandoned."""
+    noon = datetime(2024, 5, 1, 12, tzinfo=UTC)
+    pipeline = Pipeline(lambda _: gate.wait())
+    for offsets in ([(0, 7), (1, 3), (0, 8)], [(0, 9), (2, 5)]):
+        origins = [Origin("sales", *place, noon) for place in offsets]
+        pipeline.submit(Batch(writes=[Write(SALES, "s", None, each) for each in origins]))
+    assert {("sales", 0): 7, ("sales", 1): 3, ("sales", 2): 5} == pipeline.places()
+    pipeline.abandon()
+    assert {} == pipeline.places()
 
 
 def test_an_abandoned_batch_is_counted_and_forgotten(gate):
