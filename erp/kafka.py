@@ -94,7 +94,7 @@ def ensure_topics(
     """
     wanted = list(names)
     admin = wait_for_kafka(options, timeout)
-    there = _patiently(lambda: admin.list_topics(timeout=QUERY_TIMEOUT).topics, "list the topics")
+    there = patiently(lambda: admin.list_topics(timeout=QUERY_TIMEOUT).topics, "list the topics")
     missing = [
         NewTopic(
             name,
@@ -112,7 +112,7 @@ def ensure_topics(
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise Failure(f"cannot create topic {name}: {error.args[0].str()}") from None
-    _patiently(lambda: messages_in(admin, wanted), "see the topics")
+    patiently(lambda: messages_in(admin, wanted), "see the topics")
     return admin
 
 
@@ -124,7 +124,7 @@ def largest_message(admin: AdminClient, topics: Iterable[str]) -> int:
         answers = [future.result() for future in admin.describe_configs(wanted).values()]
         return min(int(answer["max.message.bytes"].value) for answer in answers)
 
-    return _patiently(ask, "read the topics' settings")
+    return patiently(ask, "read the topics' settings")
 
 
 def messages_in(admin: AdminClient, topics: Iterable[str]) -> int:
@@ -143,8 +143,8 @@ def messages_in(admin: AdminClient, topics: Iterable[str]) -> int:
     return sum(future.result().offset for future in told.values())
 
 
-def _patiently(ask: Callable[[], T], what: str, timeout: float = 30) -> T:
-    """Ask again while the brokers do not know a new topic yet; Failure when that takes too long."""
+def patiently(ask: Callable[[], T], what: str, timeout: float = 30) -> T:
+    """Ask again while the brokers are away or do not know a topic yet; else Failure."""
     deadline = time.monotonic() + timeout
     while True:
         try:

@@ -65,21 +65,12 @@ class Source:
 
     def skip_backlog(self) -> None:
         """Let a group that never committed begin with the messages that come from now on."""
-        known = self._consumer.list_topics(self._topic, timeout=KAFKA_TIMEOUT).topics[self._topic]
-        partitions = [TopicPartition(self._topic, number) for number in known.partitions]
-        ends = [
-            TopicPartition(self._topic, each.partition, self._end(each.partition))
-            for each in self._consumer.committed(partitions, timeout=KAFKA_TIMEOUT)
-            if each.offset == NO_OFFSET
-        ]
-        if ends:
-            self._consumer.commit(offsets=ends, asynchronous=False)
-            log.info("skipped %d messages of the past", sum(end.offset for end in ends))
+        if skipped := kafka.patiently(self._skip, "skip the past"):
+            log.info("skipped %d messages of the past", skipped)
 
     def subscribe(self) -> None:
         """Join the group."""
-        known = self._consumer.list_topics(self._topic, timeout=KAFKA_TIMEOUT).topics[self._topic]
-        self._partition_count = len(known.partitions)
+        self._partition_count = len(kafka.patiently(self._all_partitions, "see the topic"))
         self._consumer.subscribe(
             [self._topic],
             on_assign=self._on_assign,
@@ -207,6 +198,22 @@ class Source:
         self._early = [each for each in self._early if each.partition() not in leaving]
         log.info("partitions %s left, now %s", sorted(leaving), sorted(self._partitions))
         self._lost(leaving)
+
+    def _all_partitions(self) -> list[TopicPartition]:
+        known = self._consumer.list_topics(self._topic, timeout=KAFKA_TIMEOUT).topics[self._topic]
+        return [TopicPartition(self._topic, number) for number in known.partitions]
+
+    def _skip(self) -> int:
+        """Commit the end of each partition without an offset; how many messages that skips."""
+        committed = self._consumer.committed(self._all_partitions(), timeout=KAFKA_TIMEOUT)
+        ends = [
+            TopicPartition(self._topic, each.partition, self._end(each.partition))
+            for each in committed
+            if each.offset == NO_OFFSET
+        ]
+        if ends:
+            self._consumer.commit(offsets=ends, asynchronous=False)
+        return sum(end.offset for end in ends)
 
     def _end(self, partition: int) -> int:
         place = TopicPartition(self._topic, partition)

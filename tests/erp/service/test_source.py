@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from erp.kafka import ensure_topics
 from erp.outbox import Outbox
@@ -128,6 +128,27 @@ def test_group_confirms_its_members_only(settings, topic, member):
     assert not outside._confirm()
     assert {0: 0, 1: 0} == committed(settings, topic)
     outside.close()
+
+
+@pytest.mark.parametrize("step", [Source.subscribe, Source.skip_backlog])
+def test_kafka_that_is_away_at_the_start_is_waited_for(settings, topic, monkeypatch, step):
+    """It may go after the service found it there, while the model is loaded."""
+    source = Source(settings.kafka, f"{settings.consumer_group_prefix}x", topic, print, print)
+    away = [KafkaException(KafkaError(KafkaError._TRANSPORT))] * 2
+
+    class Flaky:
+        """The client, but for its first two questions."""
+
+        def __getattr__(self, name):
+            if name in ("list_topics", "committed") and away:
+                raise away.pop()
+            return getattr(client, name)
+
+    client = source._consumer
+    monkeypatch.setattr(source, "_consumer", Flaky())
+    step(source)
+    assert [] == away
+    source.close()
 
 
 def test_nothing_is_read_while_it_stays(settings, topic, member):
