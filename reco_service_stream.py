@@ -140,12 +140,12 @@ class Service:
 
     def run(self) -> None:
         """Until a signal; or until enough was read, and all that was read is answered."""
-        self.patience.outlast(self.model.start, "reading the products")
-        self.background.start()
-        self.background.once(self.model.refresh_history)
-        self.source.subscribe()
-        self.stop.rest()  # compiling and loading the model is no idle time
         try:
+            self.patience.outlast(self.model.start, "reading the products")
+            self.background.start()
+            self.background.once(self.model.refresh_history)
+            self.source.subscribe()
+            self.stop.rest()  # compiling and loading the model is no idle time
             while not self.stop.requested and not (self.stop.due and not self.waiting):
                 self.turn()
             self.drain()

@@ -72,6 +72,20 @@ def lose_and_regain(shop, service):
     service.source._on_assign(service.source._consumer, [partition])
 
 
+def test_signal_while_the_products_cannot_be_read_ends_it_in_peace(shop, monkeypatch):
+    """At the start, too, MongoDB may be away when it is asked to end."""
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # this process keeps its own handlers
+    stop = Stop()
+
+    def start():
+        stop._on_signal(signal.SIGTERM, None)
+        raise AutoReconnect("away")
+
+    made = Service(shop.settings, stop, shop.database, Health(["kafka", "mongo", "model"]))
+    monkeypatch.setattr(made.model, "start", start)
+    made.run()
+
+
 def test_offset_of_a_partition_that_came_back_stays(shop, service, hold_back):
     """What was being published when the partition went is not ours: read again, it waits."""
     shop.store("s", ["p1"])
