@@ -28,6 +28,7 @@ import time
 from queue import Empty
 from typing import Any, NamedTuple
 
+import pymongo
 from confluent_kafka import Message
 from pymongo.database import Database
 
@@ -38,7 +39,7 @@ from erp.metrics import Health, serve
 from erp.outbox import Outbox
 from erp.process import Stop, add_endless_flags, argument_parser, run, start_logging
 from erp.service import late_lines, sale_answers, service_metrics
-from erp.service.baskets import Basket, WaitingSales
+from erp.service.baskets import QUERY_TIMEOUT, Basket, WaitingSales
 from erp.service.composer import compose
 from erp.service.live_model import LiveModel
 from erp.service.outages import Patience
@@ -230,9 +231,12 @@ class Service:
         self.followed.discard(sale_id)
         if waited := self.waiting.discard(sale_id):
             self.source.release(waited.sources)
-        self.patience.outlast(
-            lambda: self.answers.delete_one({"_id": sale_id}), "deleting an answer"
-        )
+
+        def drop() -> None:
+            with pymongo.timeout(QUERY_TIMEOUT):
+                self.answers.delete_one({"_id": sale_id})
+
+        self.patience.outlast(drop, "deleting an answer")
         self.refusals.delete_answer(message)
 
     def answer(self, baskets: list[Basket]) -> None:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from erp.contract import RECOMMENDATIONS, Sale
+from tests import waiting
 from tests.service_shop import NOON, PATIENCE, SCRIPT, Shop, latest, owned, page, products
 
 GRACE = 10  # s that a supervisor waits after SIGTERM
@@ -152,6 +153,22 @@ def test_frozen_database_costs_time_only(shop, run_script, stack):
     answers = shop.wait_for_sales("during")
     assert answers["during"]["complete"]
     assert "MongoDB is away" in service.stderr
+    assert 0 == service.stop()
+
+
+def test_frozen_database_delays_a_deletion_and_nothing_else(shop, run_script, stack):
+    """The service notices soon that an answer cannot be deleted for now, and deletes it later."""
+    service = run_script.start(SCRIPT)
+    shop.store("s", ["p1"])
+    shop.sell("s", 1)
+    shop.wait_for_sales("s")
+    stack.mongo.freeze()
+    try:
+        shop.send([("s", None)])
+        waiting.until(lambda: "MongoDB is away, deleting an answer" in service.stderr, seconds=20)
+    finally:
+        stack.mongo.thaw()
+    shop.wait_for(lambda answers: not answers)
     assert 0 == service.stop()
 
 
