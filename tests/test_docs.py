@@ -209,17 +209,31 @@ def test_the_commands_of_the_readme_work_in_their_order(run_script, settings, da
     for script, *flags in commands:
         if script in ("erp_kafka_to_mongo.py", "reco_service_stream.py") or "--watch" in flags:
             running = run_script.start(script, *flags)
-            waited = contract.SALES_ITEMS.name if "kafka" in script else contract.DAILY_SALES
-            if script != "reco_service_stream.py":
-                wait_for(lambda waited=waited: database[waited].estimated_document_count())
+            if script == "erp_kafka_to_mongo.py":
+                wait_for(lambda: everything_is_stored(settings, database))
+            elif script != "reco_service_stream.py":
+                wait_for(database[contract.DAILY_SALES].estimated_document_count)
             assert running.process.poll() is None, running.stderr
         else:
             ended = run_script(script, *flags)
             assert 0 == ended.returncode, ended.stderr
     assert settings.model_path.is_file()
-    sales = len((settings.csv_dir / "sales.csv").read_text().splitlines()) - 1
+    sales = rows_of(settings, contract.SALES)
     answers = database[contract.RECOMMENDATIONS]
     wait_for(lambda: answers.estimated_document_count() == sales)
+
+
+def rows_of(settings, table):
+    """How many rows a table's file has."""
+    return len((settings.csv_dir / f"{table.name}.csv").read_text().splitlines()) - 1
+
+
+def everything_is_stored(settings, database):
+    """Whether each row has its document: the trainer refuses lines whose sales are not there."""
+    return all(
+        database[table.name].estimated_document_count() == rows_of(settings, table)
+        for table in contract.TABLES
+    )
 
 
 def wait_for(true):
