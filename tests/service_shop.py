@@ -24,10 +24,10 @@ from erp.contract import (
     document,
 )
 from erp.outbox import Outbox
+from tests.waiting import PATIENCE
 
 SCRIPT = "reco_service_stream.py"
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
-PATIENCE = 60  # s
 
 
 class Shop:
@@ -135,7 +135,7 @@ def page(service, name):
     """A page of a service, once it said where its metrics are: status and text."""
     address = service.stderr.split("metrics at ")[1].split("/metrics")[0]
     try:
-        with urllib.request.urlopen(f"{address}/{name}", timeout=5) as answer:  # noqa: S310  loopback
+        with urllib.request.urlopen(f"{address}/{name}", timeout=PATIENCE) as answer:  # noqa: S310
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as refusal:
         return refusal.code, refusal.read().decode()

@@ -118,6 +118,7 @@ def test_late_line_of_a_complete_sale_is_found_after_a_restart(shop, run_script)
     shop.sell("late", 1)
     first = run_script.start(SCRIPT)
     assert shop.wait_for_sales("late")["late"]["complete"]
+    waiting.until(lambda: shop.committed() == shop.ends())
     first.kill()
     shop.store("late", ["p8"], first=2)
     second = run_script.start(SCRIPT)
@@ -131,6 +132,7 @@ def test_late_lines_are_found_after_a_restart(shop, run_script):
     shop.sell("late", 2)
     first = run_script.start(SCRIPT, BASKET_DEADLINE_SECONDS=0.2)
     shop.wait_for_sales("late")
+    waiting.until(lambda: shop.committed() == shop.ends())
     first.kill()
     shop.store("late", ["p7", "p8"])
     second = run_script.start(SCRIPT)
@@ -254,8 +256,8 @@ def test_full_waiting_room_stops_reading_and_forgets_nobody(shop, run_script):
         shop.sell(sale_id, 1)
     service = run_script.start(SCRIPT, "--metrics-port", 0, WAITING_SALES_MAX=3)
     shop.wait_for_log(service, "came, now")
-    waiting.until(lambda: "erp_reco_sales_total 0.0" not in page(service, "metrics")[1])
-    time.sleep(1)
+    waiting.until(lambda: "erp_reco_sales_total 3.0" in page(service, "metrics")[1].splitlines())
+    time.sleep(1)  # in which a fourth would be read
     assert "erp_reco_sales_total 3.0" in page(service, "metrics")[1].splitlines()
     for sale_id in sale_ids:
         shop.store(sale_id, ["p1"])

@@ -10,6 +10,7 @@ from pymongo.errors import AutoReconnect
 from erp.contract import SALES_ITEMS, Sale, SaleItem, document
 from erp.service import baskets
 from erp.service.baskets import AGENDA_SLACK, Basket, Line, WaitingSales
+from tests.waiting import PATIENCE, until
 
 DAY = datetime(2024, 5, 1, tzinfo=UTC)
 
@@ -41,15 +42,11 @@ def store(database, sale_id, numbers):
     database[SALES_ITEMS.name].insert_many([document(SALES_ITEMS, item) for item in items])
 
 
-def answered(sales, seconds=1.0):
+def answered(sales):
     """Look until something can be answered; sale id to sorted line numbers and completeness."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        time.sleep(0.001)
-        if baskets := sales.collect(1000):
-            sales.remove(baskets)
-            return {b.sale.sale_id: (sorted(b.lines), b.complete) for b in baskets}
-    return {}
+    found = until(lambda: sales.collect(1000), pause=0.001)
+    sales.remove(found)
+    return {b.sale.sale_id: (sorted(b.lines), b.complete) for b in found}
 
 
 def test_complete_at_once_when_every_line_is_there():
@@ -177,8 +174,8 @@ def test_many_sales_and_a_thousand_lines(database):
         store(database, f"small:{number}", range(1, 6))
         sales.add(Basket(sale(f"small:{number}", 5), 0))
     seen = {}
-    while len(seen) < 61 and (found := answered(sales)):
-        seen |= found
+    while len(seen) < 61:
+        seen |= answered(sales)
     assert (list(range(1, 1001)), True) == seen.pop("big")
     assert {f"small:{number}": ([1, 2, 3, 4, 5], True) for number in range(60)} == seen
 
@@ -187,7 +184,7 @@ def test_unknown_sale_is_answered_without_lines(database):
     """A sale of which no line ever comes is answered at its deadline, from nothing."""
     sales = waiting(database, deadline=0.05)
     sales.add(Basket(sale("empty", 2), 0))
-    assert {"empty": ([], False)} == answered(sales, seconds=5)
+    assert {"empty": ([], False)} == answered(sales)
 
 
 @pytest.fixture
@@ -198,10 +195,10 @@ def clock(monkeypatch):
     return shown
 
 
-def looks(sales, clock, until):
+def looks(sales, clock, end):
     """When sales were looked at."""
     moments = []
-    while (moment := sales.next_look()) is not None and moment < until:
+    while (moment := sales.next_look()) is not None and moment < end:
         clock.now = moment
         moments.append(moment)
         assert [] == sales.collect(1000)
@@ -248,8 +245,8 @@ def test_newer_header_does_not_move_the_deadline(database):
     """However often a header is sent again, the sale is answered when the first one was due."""
     sales = waiting(database, deadline=0.5)
     store(database, "s", [1])
-    until = time.monotonic() + 5
-    while not (found := sales.collect(10)) and time.monotonic() < until:
+    end = time.monotonic() + PATIENCE
+    while not (found := sales.collect(10)) and time.monotonic() < end:
         sales.add(Basket(sale(items_count=9), 0))
         time.sleep(0.1)
     assert [([1], False)] == [(sorted(basket.lines), basket.complete) for basket in found]

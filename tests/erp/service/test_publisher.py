@@ -15,8 +15,7 @@ from erp.service import publisher
 from erp.service.baskets import Basket
 from erp.service.publisher import Answer, AwayError, Publisher
 from tests.service_shop import NOON
-
-PATIENCE = 30  # s
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -100,7 +99,7 @@ def test_document_of_an_improved_answer_waits_for_kafka(make, database, stack, i
         one.start([answer("a", b"new")], lambda _: True, improved)
         with pytest.raises(Empty):
             one.result(1)
-        assert [{"_id": "a", "text": stands}] == list(database.recommendations.find())
+        until(lambda: [{"_id": "a", "text": stands}] == list(database.recommendations.find()))
     finally:
         stack.kafka.thaw()
     assert 1 == len(one.result(PATIENCE).published)

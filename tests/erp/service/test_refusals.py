@@ -2,7 +2,7 @@
 
 import signal
 from collections import Counter
-from threading import Timer
+from threading import Thread
 
 import pytest
 
@@ -13,6 +13,7 @@ from erp.metrics import Health
 from erp.process import Stop
 from erp.service import publisher
 from erp.service.refusals import Refusals
+from tests.waiting import until
 
 
 class Member:
@@ -95,14 +96,21 @@ def test_broker_that_is_away_costs_neither_life_nor_membership(
 ):
     """While a dead letter cannot be delivered the loop beats, stays in the group and holds it."""
     monkeypatch.setattr(publisher, "FLUSH_TIMEOUT", 0.1)
+
+    def thaw():
+        try:
+            until(lambda: member.did["stay"] > 3 and health.beats > 3)
+        finally:
+            stack.kafka.thaw()
+
     stack.kafka.freeze()
-    thaw = Timer(1.5, stack.kafka.thaw)
-    thaw.start()
+    thawing = Thread(target=thaw)
+    thawing.start()
     try:
         refusals.refuse(Message(0), "not-json", "it is poison")
         refusals.finish()
     finally:
-        thaw.join()
+        thawing.join()
     assert member.did["stay"] > 3
     assert health.beats > 3
     assert 1 == member.did["release"]

@@ -8,8 +8,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from erp.kafka import ensure_topics
 from erp.outbox import Outbox
 from erp.service.source import Source
-
-PATIENCE = 30  # s
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
