@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from tests.producer.shop_files import MANY, SCRIPT, TABLES, write
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def shop(settings):
 
 @pytest.fixture
 def many_products(settings):
-    """A file of 60,000 rows of some length, several blocks of the reader."""
+    """A file of 300,000 rows of some length, several blocks of the reader."""
     write(
         settings.csv_dir,
         "products.csv",
@@ -47,9 +48,9 @@ def wait_for_rows(settings):
     """Wait until a topic has more than so many messages, looking often and reading none."""
     consumer = Consumer(settings.kafka | {"group.id": "asks-only"})
 
-    def wait(name, more_than=0, seconds=30):
+    def wait(name, more_than=0):
         places = [TopicPartition(settings.topic_prefix + name, n) for n in range(3)]
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + PATIENCE
         count = -1
         while count <= more_than:
             assert time.monotonic() < deadline, count

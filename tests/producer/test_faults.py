@@ -49,7 +49,7 @@ def test_a_stopped_live_run_goes_on_with_the_next_sale(
         ["sale_id,line_n,product_id", *(f"{n},{line},p" for line in (1, 2) for n in range(300))],
     )
     flags = ("--mode", "live", "--tables", "sales,sales_items")
-    running = run_script.start(SCRIPT, "--json", *flags, "--rate", "100")
+    running = run_script.start(SCRIPT, "--json", *flags, "--rate", "20")
     wait_for_rows("sales", more_than=10)
     assert 0 == running.stop(signal.SIGTERM)
     assert len(read_topic("sales")) < 300
@@ -152,9 +152,11 @@ def test_messages_that_the_topics_do_not_count_are_undelivered(
     """A topic that is deleted and made anew in the middle ends the run with exit code 1."""
     running = run_script.start(SCRIPT, "--json", "--tables", "products")
     wait_for_rows("products")
+    running.process.send_signal(signal.SIGSTOP)  # or it might be done before the topic is gone
     admin, topic = AdminClient(settings.kafka), settings.topic_prefix + "products"
     admin.delete_topics([topic])[topic].result(30)
     kafka.ensure_topics(settings.kafka, [topic], 3, 1)
+    running.process.send_signal(signal.SIGCONT)
     assert 1 == running.wait()
     assert json.loads(running.stdout)["undelivered"] > 0
     produce("--tables", "products")
@@ -197,7 +199,7 @@ def test_a_signal_while_kafka_is_away_is_a_failure_that_says_so(
 ):
     """Exit code 1 and the number of messages; --resume sends those, and few of the others."""
     running = run_script.start(SCRIPT, "--json", "--tables", "products")
-    wait_for_rows("products", more_than=MANY // 2)
+    wait_for_rows("products", more_than=MANY // 4)
     stack.kafka.freeze()
     try:
         assert 1 == running.stop(signal.SIGINT)
@@ -215,8 +217,8 @@ def test_watch_sends_new_files_once(shop, run_script, produce, read_topic, wait_
     """Each file that appears or changes is sent, once, also over a restart; bad ones are told."""
     produce("--tables", "products")
     watching = run_script.start(SCRIPT, "--json", "--tables", "products", "--watch")
+    write(shop, "products-3.csv", ["name", "no id"])  # seen no later than the one behind it
     write(shop, "products-2.csv", ["product_id", "9"])
-    write(shop, "products-3.csv", ["name", "no id"])
     wait_for_rows("products", more_than=2)
     write(shop, "products-2.csv", ["product_id,name", "9,new"])
     wait_for_rows("products", more_than=3)
