@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from local_stack.stack import free_ports
 from tests import apps
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_is_served_until_told_to_stop(run_script: Any) -> None:
     """`python erp_dashboard.py` serves on 127.0.0.1 and ends with 0 when asked."""
     port = free_ports(1)[0]
     started = run_script.start("erp_dashboard.py", "--port", port)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and started.process.poll() is None:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health"):

@@ -55,6 +55,10 @@ class Gate:
                 return
             far = socket.create_connection(self._target)
             self._sockets |= {near, far}
+            if listener is not self._listener:  # it was shut meanwhile
+                self._cut(near)
+                self._cut(far)
+                return
             for source, sink in ((near, far), (far, near)):
                 threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
 

@@ -124,7 +124,7 @@ def test_today_is_shown_against_the_same_hours_of_the_day_before(page_server, vi
     assert "mismas horas del 13 mar 2017" in opened.text()
     assert "reloj de los datos" in opened.text()
     assert "+149,8" in opened.text()  # 499.50 against 200
-    assert 2 == opened.page.locator(".js-plotly-plot").count()
+    expect(opened.page.locator(".js-plotly-plot")).to_have_count(2)
 
 
 SHARED_VIEWS = {
@@ -208,11 +208,11 @@ def test_a_sale_opens_with_its_lines_and_recommendations(page_server, visit):
 def test_names_of_stores_and_payments_are_text(page_server, visit):
     """HTML, Markdown, formulas, emoji and 200 characters, in filters, charts and tables."""
     opened = visit(page_server(SCRIPT), "?period=week")
-    assert 0 == opened.page.locator("img[src='x']").count()
-    hidden = opened.page.locator(".legendtext").all_text_contents()
-    assert any("<img src=x" in text for text in hidden), hidden
+    legend = opened.page.locator(".legendtext")
+    until(lambda: any("<img src=x" in text for text in legend.all_text_contents()))
     hostile = opened.page.get_by_role("option", name=re.compile("onerror"))
     opened.insist(opened.page.get_by_label("Tiendas").click, hostile.is_visible)
+    assert 0 == opened.page.locator("img[src='x']").count()
 
 
 def test_the_page_speaks_english_and_fits_a_phone_in_the_dark(page_server, visit):

@@ -13,7 +13,7 @@ from erp.outbox import Outbox
 from erp.processor.acceptance import Group, Performance
 from erp.processor.performance import as_document
 from tests.recommendation_samples import START, document, message, recommendation, recommended
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 SCRIPT = "print_recommendations_consumer.py"
 QUICK = "?every=2"  # seconds between two refreshes
@@ -176,11 +176,10 @@ def test_the_debug_panel_shows_partitions_and_no_secret(page_server, visit):
     opened = visit(page_server(SCRIPT))
     view(opened, "Depuración")
     expect(opened.page.get_by_text("sin grupo")).to_be_visible()
-    expect(opened.page.locator("[role=gridcell]").first).to_be_attached()
-    cells = opened.page.locator("[role=gridcell]").all_text_contents()
-    assert {"0", "1", "2"} <= set(cells[:15])
-    headings = opened.page.locator("[role=columnheader]").all_text_contents()
-    assert {"Partición", "Leído hasta", "Retraso"} <= set(headings)
+    cells = opened.page.locator("[role=gridcell]")
+    until(lambda: {"0", "1", "2"} <= set(cells.all_text_contents()[:15]))
+    headings = opened.page.locator("[role=columnheader]")
+    until(lambda: {"Partición", "Leído hasta", "Retraso"} <= set(headings.all_text_contents()))
 
 
 def test_one_consumer_serves_all_visitors_and_joins_no_group(page_server, visit, page_settings):

@@ -4,6 +4,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from erp.pages import page
+from tests.waiting import PATIENCE
 
 
 def filtered() -> None:
@@ -26,8 +27,11 @@ def app() -> AppTest:
     return opened
 
 
-def test_a_choice_outlives_the_url_that_the_browser_had_before_it(app: AppTest) -> None:
+def test_a_choice_outlives_the_url_that_the_browser_had_before_it(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A second click may be sent before the browser has taken over what the first one wrote."""
+    monkeypatch.setattr(page, "STALE_SECONDS", PATIENCE)
     del app.query_params["stores"]
     app.run()
     assert ["a"] == app.multiselect("stores").value
