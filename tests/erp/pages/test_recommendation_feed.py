@@ -14,13 +14,12 @@ from erp.pages import recommendation_feed
 from erp.pages.recommendation_feed import Feed
 from erp.process import Failure
 from tests.recommendation_samples import START, document, message, recommendation
+from tests.waiting import PATIENCE
 
-PATIENCE = 30  # seconds; bound on everything that is waited for
 
-
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def hurry(monkeypatch):
-    """An outage is noticed sooner than on a page."""
+    """An outage is noticed sooner than on a page, and a slow broker taken for one."""
     monkeypatch.setattr(recommendation_feed, "HEARTBEAT_SECONDS", 0.5)
     monkeypatch.setattr(recommendation_feed, "BACKUP_SECONDS", 0.5)
     monkeypatch.setattr(recommendation_feed, "ANSWER_SECONDS", 1.0)
@@ -174,6 +173,7 @@ def test_no_group_is_left_on_the_brokers(feed, send, settings, topic):
     assert [] == [group.group_id for group in groups if topic in group.group_id]
 
 
+@pytest.mark.usefixtures("hurry")
 def test_mongodb_answers_while_kafka_is_away_and_kafka_goes_on_where_it_was(
     feed, send, stack, database
 ):
@@ -195,6 +195,7 @@ def test_mongodb_answers_while_kafka_is_away_and_kafka_goes_on_where_it_was(
     until(running, lambda state: sale_ids(state) == ["s4", "s3", "s2", "s1"])
 
 
+@pytest.mark.usefixtures("hurry")
 def test_mongodb_answers_when_kafka_was_never_there(feed, database):
     """The newest documents, as many as fit."""
     database.recommendations.insert_many([document(recommendation(n)) for n in range(30)])
@@ -205,6 +206,7 @@ def test_mongodb_answers_when_kafka_was_never_there(feed, database):
     assert recommendation(29) == state.recommendations[0]
 
 
+@pytest.mark.usefixtures("hurry")
 def test_mongodb_answers_while_the_topic_is_empty_or_missing(feed, send, database, topic):
     """Kafka forgets messages after a while; MongoDB keeps them."""
     database.recommendations.insert_one(document(recommendation(1)))
@@ -217,6 +219,7 @@ def test_mongodb_answers_while_the_topic_is_empty_or_missing(feed, send, databas
     assert ["s2", "s1"] == sale_ids(state)
 
 
+@pytest.mark.usefixtures("hurry")
 def test_without_either_service_it_says_so_and_keeps_trying(feed, stack, settings):
     """And holds what comes when one of them is back."""
 
@@ -238,6 +241,7 @@ def test_without_either_service_it_says_so_and_keeps_trying(feed, stack, setting
         assert "mongo" == until(running, lambda state: state.recommendations).source
 
 
+@pytest.mark.usefixtures("hurry")
 def test_a_topic_that_is_made_again_is_read_from_its_beginning(feed, send, settings, topic):
     """As after a reset of the brokers."""
     send(*(recommendation(n) for n in range(30)))
