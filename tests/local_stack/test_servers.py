@@ -9,6 +9,7 @@ import textwrap
 from pathlib import Path
 
 import psutil
+import pymongo
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 from pymongo import MongoClient
@@ -114,12 +115,12 @@ def test_servers_end_with_their_owner_and_keep_their_data(tmp_path: Path, idle: 
 
 def test_freeze_and_thaw(stack: Stack) -> None:
     """A frozen server answers nothing and goes on where it was when thawed."""
-    with MongoClient(stack.mongo_uri, socketTimeoutMS=200, retryReads=False) as client:
+    with MongoClient(stack.mongo_uri) as client:
         client.admin.command("ping")
         stack.mongo.freeze()
         try:
             assert "frozen" == stack.mongo.state
-            with pytest.raises(PyMongoError):
+            with pytest.raises(PyMongoError), pymongo.timeout(0.2):
                 client.admin.command("ping")
         finally:
             stack.mongo.thaw()
