@@ -21,6 +21,7 @@ from config import Settings
 from erp import health_check
 from local_stack.server import Server, free_ports
 from local_stack.toolchain import fetch_jars, find_java, versions
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "docker-compose.yml"
@@ -28,7 +29,6 @@ SERVICES = yaml.safe_load(FILE.read_text())["services"]
 STAGES = {name: each for name, each in SERVICES.items() if each.get("profiles") == ["scale"]}
 EACH_SERVICE = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
 EACH_STAGE = pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
-PATIENCE_SECONDS = 30
 
 
 def megabytes(text: str) -> int:
@@ -244,7 +244,7 @@ def run_check(name: str, ports: dict[int, int]) -> subprocess.CompletedProcess:
     for old, new in ports.items():
         target = rf"/dev/tcp/(kafka|127\.0\.0\.1)/{old}\b"
         command = [re.sub(target, f"/dev/tcp/127.0.0.1/{new}", each) for each in command]
-    return subprocess.run(command, capture_output=True, timeout=PATIENCE_SECONDS, check=False)
+    return subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
 
 
 def moved(value: str, ports: dict[int, int]) -> str:
@@ -296,15 +296,15 @@ def test_compose_settings_boot_kafka(composed: dict[int, int]) -> None:
     """With the compose settings Kafka serves topics, transactions and consumer groups."""
     kafka = {"bootstrap.servers": f"127.0.0.1:{composed[9094]}"}
     admin = AdminClient(kafka)
-    admin.create_topics([NewTopic("sales", 1)])["sales"].result(PATIENCE_SECONDS)
+    admin.create_topics([NewTopic("sales", 1)])["sales"].result(PATIENCE)
     producer = Producer(kafka | {"transactional.id": "test"})
-    producer.init_transactions(PATIENCE_SECONDS)
+    producer.init_transactions(PATIENCE)
     producer.begin_transaction()
     producer.produce("sales", json.dumps({"sale_id": "1"}))
-    producer.commit_transaction(PATIENCE_SECONDS)
+    producer.commit_transaction(PATIENCE)
     consumer = Consumer(kafka | {"group.id": "test", "auto.offset.reset": "earliest"})
     consumer.subscribe(["sales"])
-    message = consumer.poll(PATIENCE_SECONDS)
+    message = consumer.poll(PATIENCE)
     committed = consumer.commit(message, asynchronous=False)
     consumer.close()
     assert {"sale_id": "1"} == json.loads(message.value())
@@ -315,9 +315,9 @@ def test_compose_settings_boot_kafka(composed: dict[int, int]) -> None:
 def test_compose_kafka_makes_no_topic_by_itself(composed: dict[int, int]) -> None:
     """A misspelt topic is an error, not a new topic."""
     admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{composed[9094]}"})
-    asked_for = admin.list_topics("salse", timeout=PATIENCE_SECONDS).topics["salse"]
+    asked_for = admin.list_topics("salse", timeout=PATIENCE).topics["salse"]
     assert KafkaError.UNKNOWN_TOPIC_OR_PART == asked_for.error.code()
-    assert "salse" not in admin.list_topics(timeout=PATIENCE_SECONDS).topics
+    assert "salse" not in admin.list_topics(timeout=PATIENCE).topics
 
 
 @pytest.mark.stack

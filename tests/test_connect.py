@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from datetime import UTC, datetime
 from typing import get_type_hints
 
@@ -12,6 +11,7 @@ from bson.codec_options import CodecOptions
 from erp import contract, kafka
 from erp.outbox import Outbox
 from local_stack import connect
+from tests.waiting import until
 
 TRACE = ("kafka", "stored_at")
 DEAD_LETTERS = "connect_dead_letter"
@@ -64,10 +64,9 @@ def test_the_connector_writes_the_documents_of_our_own_sink(
             assert {"products": 2, "customers": 2, "sales": 2, "sales_items": 4} == {
                 table: len(found) for table, found in ours.items()
             }
-            wait_until(lambda: documents(theirs) == ours)
-            assert ours == documents(theirs)
+            until(lambda: documents(theirs) == ours)
             assert origins(database) == origins(theirs)
-            wait_until(lambda: len(read_topic(DEAD_LETTERS)) == 4)
+            until(lambda: len(read_topic(DEAD_LETTERS)) == 4)
         put_aside = {m.key().decode(): m.value() for m in read_topic(DEAD_LETTERS)}
         assert BAD | BAD_LINES == put_aside
         headers = dict(read_topic(DEAD_LETTERS)[0].headers())
@@ -162,10 +161,3 @@ def columns_of(kind):
         for name, hint in get_type_hints(table.record).items()
         if kind in (hint, *getattr(hint, "__args__", ()))
     }
-
-
-def wait_until(check, seconds=30):
-    """Return when `check` says yes, or after so long."""
-    end = time.monotonic() + seconds
-    while not check() and time.monotonic() < end:
-        time.sleep(0.2)

@@ -6,8 +6,7 @@ from queue import SimpleQueue
 import pytest
 
 from erp.background import Background
-
-PATIENCE = 30  # s
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from confluent_kafka import TopicPartition
 from erp import kafka
 from erp.outbox import Outbox
 from erp.partitions import raise_partitions
+from tests.waiting import PATIENCE
 
-PATIENCE = 30  # s
 SOON = {"topic.metadata.refresh.interval.ms": 200}
 
 
