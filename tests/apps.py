@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from tests.environments import ROOT
+from tests.waiting import PATIENCE
 
 
 @contextmanager
@@ -17,6 +18,6 @@ def opened(
     """The page of a script; what it caches goes with it."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    yield AppTest.from_file(str(ROOT / script), default_timeout=30)
+    yield AppTest.from_file(str(ROOT / script), default_timeout=PATIENCE)
     st.cache_data.clear()
     st.cache_resource.clear()

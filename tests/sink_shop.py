@@ -7,6 +7,7 @@ from bson.codec_options import CodecOptions
 
 from erp import contract, kafka
 from erp.outbox import Outbox
+from tests.waiting import PATIENCE
 
 SALE = {
     "sale_id": "007",
@@ -42,7 +43,7 @@ class Shop:
             row if isinstance(row, tuple) else (row[keys[name]], json.dumps(row)) for row in rows
         ]
         self.outbox.send(self.prefix + name, [{"key": k, "value": v} for k, v in messages])
-        assert self.outbox.flush(30) == 0
+        assert self.outbox.flush(PATIENCE) == 0
         self.unread += len(rows)
         self.sent += len(rows)
 

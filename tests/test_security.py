@@ -33,6 +33,7 @@ from local_stack.stack import Stack, free_ports
 from local_stack.toolchain import fetch_jars, find_java
 from security import kafka_acls, mongo_roles
 from tests.command_log import ROOT, CommandLog
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.stack
 
@@ -224,7 +225,7 @@ def test_each_script_does_its_work_with_its_own_rights(
     topic = settings.topic_prefix + contract.RECOMMENDATIONS
     feed = Feed(as_user(log_in("page")), topic, lambda: database).start()
     try:
-        assert feed.wait(30)
+        assert feed.wait(PATIENCE)
         assert ("kafka", SALES) == (feed.state().source, len(feed.state().recommendations))
     finally:
         feed.close()
@@ -236,7 +237,7 @@ def test_each_script_does_its_work_with_its_own_rights(
     for name, value in run_script.environment().items():
         monkeypatch.setenv(name, value)
     for page in ("erp_dashboard.py", "erp_dashboard_dinamico.py"):
-        shown = AppTest.from_file(str(ROOT / page), default_timeout=60).run()
+        shown = AppTest.from_file(str(ROOT / page), default_timeout=PATIENCE).run()
         assert not shown.exception
     asked_by_pages = [json.loads(line) for line in log.seen]
     assert asked_by_pages
