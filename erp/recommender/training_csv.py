@@ -13,7 +13,7 @@ from erp.recommender.training_data import Baskets, from_frames
 
 
 def read_baskets(folder: str | Path, timezone: str = "UTC") -> Baskets:
-    """Baskets of `sales.csv` and `sales_items.csv` in a folder, read in blocks.
+    """Baskets of `sales.csv` and `sales_items.csv` in a folder.
 
     Ragged rows are skipped and counted as `rows_ragged`.
 
@@ -58,7 +58,9 @@ def _read(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ())
         if missing:
             raise TrainingDataError(f"{path} has no column {', '.join(missing)}")
         columns = [column for column in (*required, *optional) if column in present]
-        with pacsv.open_csv(
+        # no thread of Arrow may be left with `skip` in hand: one that lets go of it while the
+        # interpreter ends aborts the process
+        table = pacsv.read_csv(
             path,
             read_options=pacsv.ReadOptions(block_size=1 << 22, use_threads=False),
             parse_options=parse,
@@ -68,8 +70,7 @@ def _read(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ())
                 strings_can_be_null=True,
                 null_values=[""],
             ),
-        ) as reader:
-            table = pa.Table.from_batches(list(reader), schema=reader.schema)
+        )
     except (pa.ArrowInvalid, csv.Error) as error:
         raise TrainingDataError(f"{path} is not a readable CSV: {error}") from error
     return table.unify_dictionaries(), ragged
