@@ -91,7 +91,7 @@ def _parse_plain(
     """The block split by polars, or None when it holds what needs the csv module."""
     if any(mark in text for mark in (b'"', b"\0", _LINE_MARK.encode())):
         return None
-    if text.count(b"\r") != text.count(b"\r\n"):
+    if b"\r" in text and count(text, b"\r") != text.count(b"\r\n"):
         return None
     if file.encoding != UTF8 and "\ufffd".encode() in text:
         return None

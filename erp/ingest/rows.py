@@ -38,6 +38,7 @@ def check(table: Table, frame: pl.DataFrame, forms: Forms, largest: int | None =
     columns: list[pl.Series] = []
     faults: list[Fault] = []
     good = pl.repeat(True, frame.height, dtype=pl.Boolean, eager=True)
+    required = table.required
     for name, kind in kinds(table).items():
         if name not in frame.columns:
             columns.append(
@@ -47,7 +48,7 @@ def check(table: Table, frame: pl.DataFrame, forms: Forms, largest: int | None =
         text = frame[name]
         done = text.dtype == TYPES[kind]
         values, reasons = (text, None) if done else CASTS[kind](text, forms, name)
-        if name in table.required:
+        if name in required:
             reasons = _missing(text, values, reasons)
         if reasons is not None:
             bad = good & reasons.is_not_null()
