@@ -99,8 +99,10 @@ def load(path: Path, job: dict[str, Any]) -> Checkpoint:
         state = msgspec.json.decode(path.read_bytes(), type=Checkpoint)
     except FileNotFoundError:
         return Checkpoint(job=job)
-    except (OSError, msgspec.DecodeError) as error:
-        raise Failure(f"cannot read the checkpoint {path}: {error}") from None
+    except (OSError, UnicodeDecodeError, RecursionError, msgspec.DecodeError) as error:
+        raise Failure(
+            f"cannot read the checkpoint {path} ({error}): move it away to begin anew"
+        ) from None
     differences = [name for name in job if state.job.get(name) != job[name]]
     if state.version != VERSION or differences:
         raise UsageError(

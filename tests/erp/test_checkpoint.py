@@ -40,10 +40,13 @@ def test_one_of_an_earlier_version_is_one_clear_line(tmp_path):
         checkpoint.load(path, {})
 
 
-def test_a_broken_file_is_one_clear_line(tmp_path):
-    """Not JSON, or not a checkpoint."""
+@pytest.mark.parametrize(
+    "content", [b"", b'{"files": 3}', b'{"job": {"since": "\xff"}}', b'{"job": {"a":' + b"[" * 9999]
+)
+def test_a_broken_file_is_one_clear_line(tmp_path, content):
+    """Not JSON, or not a checkpoint; no UTF-8; nested without end."""
     path = tmp_path / "state.json"
-    path.write_text('{"files": 3}')
+    path.write_bytes(content)
     with pytest.raises(Failure, match="cannot read the checkpoint"):
         checkpoint.load(path, JOB)
 
