@@ -6,7 +6,7 @@ memory does not grow with the files.
 
 import sqlite3
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,8 @@ import polars as pl
 
 from erp.contract import SALES, SALES_ITEMS, Table
 from erp.hashes import Hashes, contains, hashes
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Selection:
@@ -137,7 +139,7 @@ class TicketBook:
                 (sale_id,),
             )
             yield Ticket(
-                datetime.fromtimestamp(moment / 1e6, UTC),
+                _EPOCH + timedelta(microseconds=moment),
                 sale_id,
                 header,
                 [line for line, _ in lines],

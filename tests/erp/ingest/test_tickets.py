@@ -103,3 +103,14 @@ def test_tickets_can_go_on_after_some_and_end_at_a_limit(book):
     assert ["10.1", "20"] == [ticket.sale_id for ticket in book.tickets(skip=1, limit=3)]
     assert [] == list(book.tickets(skip=3, limit=2))
     assert 4 == len(book)
+
+
+def test_the_last_moment_of_the_calendar_is_told_to_the_microsecond(tmp_path):
+    """As exports write 'never': 9999-12-31 23:59:59.9999999."""
+    never = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
+    rows = pl.DataFrame({"sale_id": ["1"], "sale_datetime": [never]})
+    book = TicketBook(tmp_path / "tickets")
+    book.add_sales(rows, messages(rows))
+    book.close_input()
+    assert [never] == [ticket.moment for ticket in book.tickets()]
+    book.close()
