@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from confluent_kafka import Message
 
+from erp.sink.deliveries import origin_of
 from erp.sink.store import Outcome
 from erp.sink.writes import Write
 
@@ -53,10 +54,11 @@ class Pipeline:
         return len(self._under_way) >= self._depth
 
     def places(self) -> dict[Partition, int]:
-        """Partition to the first offset on its way to the database."""
+        """Partition to the first offset on its way to the database or the dead letters."""
         places: dict[Partition, int] = {}
         for batch, _ in self._under_way:
-            for topic, partition, offset, _ in (write.origin for write in batch.writes):
+            bad = [origin_of(message) for message, *_ in batch.bad]
+            for topic, partition, offset, _ in sorted([*bad, *(w.origin for w in batch.writes)]):
                 places.setdefault((topic, partition), offset)
         return places
 

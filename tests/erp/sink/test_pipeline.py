@@ -5,6 +5,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
+from confluent_kafka import Message
 
 from erp.contract import SALES
 from erp.sink.pipeline import Batch, Pipeline
@@ -60,13 +61,15 @@ def test_what_a_write_raised_is_raised_also_if_it_is_a_timeout():
 
 
 def test_what_is_on_its_way_begins_with_its_oldest_message(gate):
-    """Of each partition, over all batches; nothing is left of those that were abandoned."""
+    """Of each partition, over all batches, bad ones too; nothing is left of abandoned ones."""
     noon = datetime(2024, 5, 1, 12, tzinfo=UTC)
     pipeline = Pipeline(lambda _: gate.wait())
     for offsets in ([(0, 7), (1, 3), (0, 8)], [(0, 9), (2, 5)]):
         origins = [Origin("sales", *place, noon) for place in offsets]
-        pipeline.submit(Batch(writes=[Write(SALES, "s", None, each) for each in origins]))
-    assert {("sales", 0): 7, ("sales", 1): 3, ("sales", 2): 5} == pipeline.places()
+        bad = [(Message("sales", partition=p, offset=4), "not-json", "") for p in (2, 3)]
+        pipeline.submit(Batch([Write(SALES, "s", None, each) for each in origins], bad=bad))
+    first = {("sales", 0): 7, ("sales", 1): 3, ("sales", 2): 4, ("sales", 3): 4}
+    assert first == pipeline.places()
     pipeline.abandon()
     assert {} == pipeline.places()
 
