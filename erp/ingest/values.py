@@ -32,6 +32,7 @@ _CLOCK = (
     r" ?(?P<half>[AaPp]\.?[Mm]\.?)?"
     r" ?(?P<offset>Z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?)?$"
 )
+_USUAL_TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d$"
 YEAR_FIRST = r"^(?P<a>\d{4})[-/](?P<b>\d{1,2})[-/](?P<c>\d{1,2})" + _CLOCK
 YEAR_LAST = r"^(?P<a>\d{1,2})[-/.](?P<b>\d{1,2})[-/.](?P<c>\d{4})" + _CLOCK  # day or month first
 
@@ -159,7 +160,8 @@ def _boolean(text: pl.Series, _forms: Forms, _name: str) -> Cast:
 def _moment(text: pl.Series, forms: Forms, name: str) -> Cast:
     """Times in UTC, microseconds; those without an offset are local to the business."""
     local = text.str.to_datetime("%Y-%m-%dT%H:%M:%S", strict=False, time_unit="us")
-    if local.null_count() == text.null_count() and not text.str.ends_with(":60").any():
+    # the parser also takes 24-3-1T9:05:07, which is of the year 24 to it
+    if local.null_count() == text.null_count() and text.str.contains(_USUAL_TIME).all():
         values, twice, never = _localized(local, forms.time_zone)
         year = values.dt.year()
         if not (twice | never).any() and year.is_between(1, 9999).all():
