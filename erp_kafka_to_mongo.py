@@ -341,10 +341,11 @@ def main() -> None:
     """Store what comes until told to stop, or look after what could not be stored."""
     parser = argument_parser(__doc__)
     add_endless_flags(parser)
-    parser.add_argument(
+    letters = parser.add_mutually_exclusive_group()
+    letters.add_argument(
         "--show-dead-letters", action="store_true", help="list what could not be stored, and end"
     )
-    parser.add_argument(
+    letters.add_argument(
         "--replay-dead-letters", action="store_true", help="try to store it again, and end"
     )
     args = parser.parse_args()

@@ -182,6 +182,13 @@ def test_dead_letters_are_listed_and_replayed(shop, run_script):
     assert "0 dead letters stored, 2 put aside again" in replayed.stdout
 
 
+def test_dead_letters_are_either_listed_or_replayed(run_script):
+    """To list them and forget the other wish would leave them as they are, without a word."""
+    done = run_script("erp_kafka_to_mongo.py", "--show-dead-letters", "--replay-dead-letters")
+    assert 2 == done.returncode
+    assert "not allowed with" in done.stderr
+
+
 def test_dead_letters_are_stored_after_a_fix_but_never_over_what_is_newer(
     shop, database, run_script
 ):
