@@ -199,6 +199,10 @@ def opened(args: argparse.Namespace, settings: Settings, files: Files) -> Job:
     )
     if args.watch and (args.mode == "live" or not selection.everything):
         raise UsageError("--watch sends whole files: it goes without --mode live and a selection")
+    if args.mode == "batch" and (args.speed or args.rate is not None):
+        raise UsageError("--speed and --rate pace the sales of --mode live, which is not asked for")
+    if args.idle_timeout and not args.watch:
+        raise UsageError("--idle-timeout ends --watch, which is not asked for")
     state = opening_state(args, settings, files)
     stop = Stop(idle_timeout=args.idle_timeout)
     topics = {table: settings.topic_prefix + table.name for table in contract.TABLES}

@@ -244,6 +244,9 @@ def test_a_damaged_archive_is_told_and_the_rest_is_sent(shop, produce, read_topi
         (["--watch", "--mode", "live"], 2, "--watch"),
         (["--tables", "sale"], 2, "unknown: sale"),
         (["--speed", "2", "--rate", "3"], 2, "not allowed with"),
+        (["--speed", "60"], 2, "--mode live"),
+        (["--rate", "0"], 2, "--mode live"),
+        (["--idle-timeout", "3"], 2, "--watch"),
     ],
 )
 def test_what_cannot_be_asked_is_one_clear_line(produce, flags, code, words):
