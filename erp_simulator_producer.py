@@ -259,7 +259,8 @@ def opening_state(args: argparse.Namespace, settings: Settings, files: Files) ->
     if args.mode == "live":  # its position is a number of sales, which other files would shift
         sales = [file for table in (SALES, SALES_ITEMS) for file in files.get(table, [])]
         job["files"] = [file.digest() for file in sales]
-    return checkpoint.load(args.checkpoint, job) if args.resume or args.watch else Checkpoint(job)
+    go_on = args.resume or args.watch
+    return (checkpoint.load if go_on else checkpoint.begin)(args.checkpoint, job)
 
 
 if __name__ == "__main__":

@@ -90,6 +90,23 @@ class Checkpoint(msgspec.Struct):
         return digest != before
 
 
+def begin(path: Path, job: dict[str, Any]) -> Checkpoint:
+    """A new checkpoint, that will stand in the place of an older one, if any.
+
+    Anything else, such as a file of products or /dev/null, is left alone: UsageError.
+    """
+    with contextlib.suppress(OSError):  # what cannot be read is told when it is written
+        if path.exists() and not (path.is_file() and _holds_checkpoint(path)):
+            raise UsageError(f"{path} is something else than a checkpoint: set --checkpoint")
+    return Checkpoint(job)
+
+
+def _holds_checkpoint(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(99)
+    return not head or b'"job"' in head
+
+
 def load(path: Path, job: dict[str, Any]) -> Checkpoint:
     """The checkpoint of this very job, or a new one where there is none.
 

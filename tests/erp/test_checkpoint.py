@@ -1,5 +1,7 @@
 """How far a job got: kept whole, and only for the same job."""
 
+import os
+
 import pytest
 
 from erp import checkpoint
@@ -49,6 +51,18 @@ def test_a_broken_file_is_one_clear_line(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(Failure, match="cannot read the checkpoint"):
         checkpoint.load(path, JOB)
+
+
+def test_a_job_that_begins_anew_replaces_a_checkpoint_and_nothing_else(tmp_path):
+    """A wrong --checkpoint costs nobody his products."""
+    path = tmp_path / "state.json"
+    checkpoint.save(path, Checkpoint(JOB, tickets=3))
+    assert Checkpoint(JOB) == checkpoint.begin(path, JOB)
+    path.write_text("product_id\n1\n")
+    os.mkfifo(tmp_path / "pipe")  # as little a file as /dev/null
+    for other in (path, tmp_path, tmp_path / "pipe"):
+        with pytest.raises(UsageError, match="something else than a checkpoint"):
+            checkpoint.begin(other, JOB)
 
 
 def test_a_full_disk_is_one_clear_line_and_the_old_checkpoint_stays(tmp_path, limited_files):
