@@ -204,21 +204,25 @@ class Shelf:
 
 
 def _parse(message: Message, stage: str) -> DeadLetter | None:
-    """The dead letter in a message, or None if it is another stage's."""
+    """The dead letter in a message, or None if it is another stage's, or none of ours."""
     found = cast("list[tuple[str, bytes | None]]", message.headers() or [])
     headers = {name: value.decode(errors="replace") for name, value in found if value is not None}
     if headers.get("stage") != stage:
         return None
-    return DeadLetter(
-        stage=stage,
-        topic=headers["source_topic"],
-        partition=int(headers["source_partition"]),
-        offset=int(headers["source_offset"]),
-        timestamp=datetime.fromisoformat(headers["source_timestamp"]),
-        error_class=headers["error_class"],
-        reason=headers["reason"],
-        time=datetime.fromisoformat(headers["time"]),
-        key=message.key(),
-        value=message.value(),
-        left_behind=int(headers[LEFT_BEHIND]) if LEFT_BEHIND in headers else None,
-    )
+    try:
+        return DeadLetter(
+            stage=stage,
+            topic=headers["source_topic"],
+            partition=int(headers["source_partition"]),
+            offset=int(headers["source_offset"]),
+            timestamp=datetime.fromisoformat(headers["source_timestamp"]),
+            error_class=headers["error_class"],
+            reason=headers["reason"],
+            time=datetime.fromisoformat(headers["time"]),
+            key=message.key(),
+            value=message.value(),
+            left_behind=int(headers[LEFT_BEHIND]) if LEFT_BEHIND in headers else None,
+        )
+    except (KeyError, ValueError) as error:
+        log.warning("%s is no dead letter, left out: %r", kafka.position(message), error)
+        return None

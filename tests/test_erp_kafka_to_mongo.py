@@ -182,6 +182,24 @@ def test_dead_letters_are_listed_and_replayed(shop, run_script):
     assert "0 dead letters stored, 2 put aside again" in replayed.stdout
 
 
+def test_what_is_no_dead_letter_does_not_keep_the_others_from_a_replay(shop, run_script):
+    """One that somebody wrote by hand, without a word of where it stood, or of another topic."""
+    shop.send("sales", BAD["not-json"])
+    shop.drain()
+    elsewhere = {
+        "stage": "sink", "source_topic": "elsewhere", "source_partition": "0", "source_offset": "0",
+        "error_class": "x", "reason": "y",
+        **dict.fromkeys(("time", "source_timestamp"), "2024-01-01T00:00:00+00:00"),
+    }  # fmt: skip
+    for headers in ({"stage": "sink"}, elsewhere):
+        shop.outbox.send_one(f"{shop.prefix}dead_letter", b"1", b"{}", headers)
+    assert 0 == shop.outbox.flush(PATIENCE)
+    listed = run_script("erp_kafka_to_mongo.py", "--show-dead-letters")
+    assert (0, True) == (listed.returncode, "is no dead letter" in listed.stderr)
+    replayed = run_script("erp_kafka_to_mongo.py", "--replay-dead-letters")
+    assert "0 dead letters stored, 2 put aside again" in replayed.stdout
+
+
 def test_dead_letters_are_either_listed_or_replayed(run_script):
     """To list them and forget the other wish would leave them as they are, without a word."""
     done = run_script("erp_kafka_to_mongo.py", "--show-dead-letters", "--replay-dead-letters")

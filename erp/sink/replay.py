@@ -49,6 +49,9 @@ def store_again(
         if letter.left_behind is not None:  # its empty value is no wish to delete
             again.append(letter.again("too-large", f"its {letter.left_behind} bytes stand there"))
             continue
+        if letter.topic not in reader.topics:
+            again.append(letter.again("no-table", "its topic is none of the four tables"))
+            continue
         try:
             writes[origin] = reader.read(letter.key, letter.value, origin), letter
         except BadMessageError as bad:
