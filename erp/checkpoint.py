@@ -120,7 +120,7 @@ def load(path: Path, job: dict[str, Any]) -> Checkpoint:
         raise Failure(
             f"cannot read the checkpoint {path} ({error}): move it away to begin anew"
         ) from None
-    differences = [name for name in job if state.job.get(name) != job[name]]
+    differences = [name for name in {**job, **state.job} if state.job.get(name) != job.get(name)]
     if state.version != VERSION or differences:
         raise UsageError(
             f"{path} is of another job ({', '.join(differences) or 'another version'} differs):"

@@ -27,11 +27,13 @@ def test_without_a_file_a_job_begins_at_the_beginning(tmp_path):
 
 
 def test_another_job_cannot_go_on_from_it(tmp_path):
-    """The message names what differs."""
+    """The message names what differs, also where only one of both jobs has it, as a live one."""
     path = tmp_path / "state.json"
-    checkpoint.save(path, Checkpoint(JOB))
+    checkpoint.save(path, Checkpoint(JOB | {"files": ["1"]}))
     with pytest.raises(UsageError, match="since"):
-        checkpoint.load(path, JOB | {"since": "2024-01-01"})
+        checkpoint.load(path, JOB | {"files": ["1"], "since": "2024-01-01"})
+    with pytest.raises(UsageError, match="files"):
+        checkpoint.load(path, JOB)
 
 
 def test_one_of_an_earlier_version_is_one_clear_line(tmp_path):
