@@ -143,6 +143,13 @@ def test_metrics_that_are_named_exist():
     assert set() == named - counted
 
 
+def test_no_topic_is_compacted_whose_messages_share_a_key():
+    """Of the lines of a sale the last one would be left."""
+    (suits,) = re.findall(r"`cleanup\.policy=compact`([^:]*):", text("docs/operations.md"))
+    alone = {table.name for table in contract.TABLES if table.natural_key == (table.message_key,)}
+    assert alone == set(re.findall(r"`erp\.(\w+)`", suits))
+
+
 def test_every_threat_has_a_test_that_exists():
     """The tests that docs/security.md names are there."""
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text("docs/security.md"))
