@@ -20,7 +20,7 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @contextmanager
 def scratch(prefix: str) -> Iterator[Path]:
-    """A temporary folder, gone afterwards; raises Failure when the disk under it is full.
+    """A temporary folder, gone afterwards; raises Failure when there is no room for it.
 
     A process that is killed leaves its folder, and the next one that asks for such a folder takes
     it away.
@@ -40,7 +40,11 @@ def scratch(prefix: str) -> Iterator[Path]:
 
 def _sweep(prefix: str) -> None:
     """Remove the folders whose processes are gone."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+    try:
+        place = Path(tempfile.gettempdir())
+    except FileNotFoundError as error:
+        raise Failure(f"{error.strerror}: make room or set TMPDIR; --resume goes on") from None
+    for folder in place.glob(f"{prefix}*"):
         with contextlib.suppress(OSError):  # in use, another user's, or gone by now
             if time.time() - folder.stat().st_mtime > SETTLED_SECONDS:
                 with _locked(folder):

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from erp.ingest.scratch import SETTLED_SECONDS, scratch
+from erp.process import Failure
 
 HOLD = """
 import sys
@@ -73,3 +74,11 @@ def test_a_folder_that_was_just_made_is_left_alone(hold):
     os.utime(left)
     with scratch("erp-test-"):
         assert left.exists()
+
+
+def test_no_room_for_a_folder_anywhere_is_one_clear_line(monkeypatch, limited_files):
+    """As on a full disk, where Python finds no place for temporary files by trying each."""
+    monkeypatch.setattr("tempfile.tempdir", None)
+    failure = pytest.raises(Failure, match="No usable temporary directory")
+    with limited_files(0), failure, scratch("erp-test-"):
+        pass
