@@ -99,6 +99,9 @@ def limited_files(monkeypatch):
     def limited(size: int) -> Iterator[None]:
         for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"):
             monkeypatch.delenv(name, raising=False)  # which would have no room for its own file
+        # nor would compiled modules, of which Python keeps the half that was written
+        monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+        monkeypatch.setattr("sys.dont_write_bytecode", True)
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
         try:
