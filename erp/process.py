@@ -166,6 +166,17 @@ def start_logging(script: str, level: str, settings: Mapping[str, Any]) -> None:
     log.info("%s with %s", script, " ".join(f"{k}={v}" for k, v in settings.items()))
 
 
+@contextmanager
+def printing(told: str) -> Iterator[None]:
+    """Print within on stdout; raises Failure, which tells the least, when nobody takes it."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again
+        raise Failure(f"cannot print the result ({error.strerror}); {told}") from None
+
+
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Call main and exit with its code; an expected failure is one line, not a traceback."""
     sys.setswitchinterval(SWITCH_SECONDS)

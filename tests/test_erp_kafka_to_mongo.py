@@ -1,7 +1,10 @@
 """The sink against the real broker and the wire MongoDB."""
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
@@ -9,6 +12,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 
 from erp import contract
 from erp.outbox import Outbox
+from tests.environments import ROOT
 from tests.sink_shop import LINE, SALE, Shop, rows, stored
 from tests.waiting import PATIENCE, until
 
@@ -198,6 +202,25 @@ def test_what_is_no_dead_letter_does_not_keep_the_others_from_a_replay(shop, run
     assert (0, True) == (listed.returncode, "is no dead letter" in listed.stderr)
     replayed = run_script("erp_kafka_to_mongo.py", "--replay-dead-letters")
     assert "0 dead letters stored, 2 put aside again" in replayed.stdout
+
+
+@pytest.mark.parametrize("flag", ["--show-dead-letters", "--replay-dead-letters"])
+def test_what_nobody_takes_is_one_clear_line(run_script, flag):
+    """Stdout on a full disk: what became of the dead letters is told on stderr."""
+    with Path("/dev/full").open("wb") as nowhere:
+        unread = subprocess.run(
+            [sys.executable, str(ROOT / "erp_kafka_to_mongo.py"), flag],
+            cwd=ROOT,
+            env=run_script.environment(),
+            stdout=nowhere,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    assert 1 == unread.returncode
+    assert "Traceback" not in unread.stderr
+    assert "error: cannot print the result" in unread.stderr.splitlines()[-1]
 
 
 def test_dead_letters_are_either_listed_or_replayed(run_script):

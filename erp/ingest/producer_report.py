@@ -1,6 +1,5 @@
 """What the producer says at its end: what became of each row, as a table or as JSON."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,21 +10,15 @@ from rich.table import Table
 
 from erp.checkpoint import Counts
 from erp.ingest.csv_files import as_text
-from erp.process import Failure
+from erp.process import printing
 
 
 def show(
     counts: dict[str, Counts], undelivered: int, rejects: Path, seconds: float, as_json: bool
 ) -> None:
     """Print the result on stdout; raises Failure when nobody takes it."""
-    try:
+    with printing(f"{undelivered} messages are undelivered"):
         _print(counts, undelivered, rejects, seconds, as_json)
-        sys.stdout.flush()
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again
-        raise Failure(
-            f"cannot print the result ({error.strerror}); {undelivered} messages are undelivered"
-        ) from None
 
 
 def _print(

@@ -9,6 +9,7 @@ from rich.table import Table as Grid
 
 from erp import dead_letters
 from erp.dead_letters import DeadLetter, LetterOutbox, Shelf
+from erp.process import printing
 from erp.sink.deliveries import BadMessageError, Reader
 from erp.sink.store import Outcome, Store
 from erp.sink.writes import Origin, Write
@@ -35,7 +36,8 @@ def replay(shelf: Shelf, reader: Reader, store: Store, outbox: LetterOutbox, top
     dead_letters.deliver(outbox)
     shelf.clear()
     late = read - stored - failed
-    print(f"{stored} dead letters stored, {failed} put aside again, {late} too old by now")
+    with printing(f"{read} dead letters were tried again"):
+        print(f"{stored} dead letters stored, {failed} put aside again, {late} too old by now")
 
 
 def store_again(
@@ -78,4 +80,5 @@ def show(shelf: Shelf) -> None:
         letter = newest[topic, error_class]
         where = f"{topic}[{letter.partition}]@{letter.offset}"
         grid.add_row(topic, error_class, f"{number:,}", where, escape(letter.reason))
-    Console().print(grid if kinds else "no dead letters")
+    with printing(f"{kinds.total()} dead letters wait"):
+        Console().print(grid if kinds else "no dead letters")
