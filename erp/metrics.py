@@ -1,10 +1,12 @@
 """What a running stage tells the outside: /metrics for Prometheus, /healthz and /readyz."""
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 
@@ -49,6 +51,11 @@ class Health:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print what went wrong, unless it is that who asked went away."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def serve(port: int, health: Health, registry: CollectorRegistry = REGISTRY) -> int:

@@ -1,6 +1,8 @@
 """The metrics server: what Prometheus and a supervisor read."""
 
 import socket
+import struct
+import time
 import urllib.error
 import urllib.request
 
@@ -56,6 +58,20 @@ def test_unknown_page_is_404():
     status, text = ask(serve(0, Health([]), CollectorRegistry()), "/secrets")
     assert 404 == status
     assert "/metrics" in text
+
+
+@pytest.mark.parametrize("asked", [b"", b"GET /metrics HTTP/1.0\r\n\r\n"], ids=["nothing", "page"])
+def test_who_asks_and_goes_away_leaves_no_traceback(capfd, asked):
+    """A load balancer's check opens a connection and resets it, every few seconds."""
+    port = serve(0, Health([]), CollectorRegistry())
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(asked)
+            at_once = struct.pack("ii", True, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+    assert 200 == ask(port, "/healthz")[0]
+    time.sleep(0.2)  # of which nobody hears, if all is well
+    assert "" == capfd.readouterr().err
 
 
 def test_taken_port_is_one_clear_line():
