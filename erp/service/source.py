@@ -91,9 +91,16 @@ class Source:
         return self._admit(messages)
 
     def stay(self, seconds: float) -> None:
-        """Read nothing for up to so long, but stay a member of the group."""
+        """Read nothing for up to so long, but stay a member of the group.
+
+        Raises Failure when the client can be none any more.
+        """
         self._pause(True)
-        if (message := self._poll(seconds)) is not None:
+        if (message := self._poll(seconds)) is None:
+            return
+        if (error := message.error()) is not None:
+            kafka.complain(error)
+        else:
             self._early.append(message)  # was on its way when the partition paused
 
     def holds(self, message: Message) -> bool:

@@ -7,7 +7,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from erp.kafka import ensure_topics
 from erp.outbox import Outbox
+from erp.process import Failure
 from erp.service.source import Source
+from tests import waiting
 from tests.waiting import PATIENCE
 
 
@@ -24,11 +26,10 @@ def member(settings, topic):
     """Make members of one group; what they lost and gained is in their lists."""
     made = []
 
-    def make():
+    def make(instance=None):
         lost, gained = [], []
-        source = Source(
-            settings.kafka, f"{settings.consumer_group_prefix}x", topic, lost.append, gained.append
-        )
+        group = f"{settings.consumer_group_prefix}x"
+        source = Source(settings.kafka, group, topic, lost.append, gained.append, instance)
         source.lost, source.gained = lost, gained
         made.append(source)
         source.subscribe()
@@ -160,6 +161,16 @@ def test_nothing_is_read_while_it_stays(settings, topic, member):
     for _ in range(5):
         source.stay(0.1)
     assert ["one", "two"] == values(take(source, 2))
+
+
+def test_staying_ends_when_another_copy_took_the_name_over(member):
+    """Who has been replaced hears of it also while it reads nothing, as in an outage."""
+    first = member("one")
+    waiting.until(lambda: first.take(1, 0.1) or first.partitions)
+    second = member("one")
+    waiting.until(lambda: second.take(1, 0.1) or second.partitions)
+    with pytest.raises(Failure, match="CONSUMER_INSTANCE"):
+        waiting.until(lambda: first.stay(0.1))
 
 
 def test_backlog_is_skipped_only_by_a_group_that_never_committed(settings, topic, member):
