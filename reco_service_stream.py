@@ -48,7 +48,7 @@ from erp.service.refusals import Refusals
 from erp.service.source import Source
 from erp.service.status import Status
 from erp.service.watch import watch
-from erp.sink.deliveries import BadMessageError, Reader
+from erp.sink.deliveries import BadMessageError, Reader, key_text
 
 log = logging.getLogger("erp.reco")
 
@@ -211,10 +211,10 @@ class Service:
         for message in messages:
             if not self.source.holds(message):
                 continue  # its partition went while an answer before it was deleted
-            if message.value() is None:
-                self.delete(message)
-                continue
             try:
+                if message.value() is None:
+                    self.delete(message, key_text(message.key()))
+                    continue
                 sale = sale_answers.sale_in(message, self.reader)
             except BadMessageError as error:
                 self.refusals.refuse(message, error.error_class, str(error))
@@ -224,10 +224,9 @@ class Service:
             self.source.release(self.waiting.add(basket))
         self.refusals.finish()
 
-    def delete(self, message: Message) -> None:
+    def delete(self, message: Message, sale_id: str) -> None:
         """A sale that is deleted loses its answer."""
         self.land()
-        sale_id = (message.key() or b"").decode(errors="replace")
         self.followed.discard(sale_id)
         if waited := self.waiting.discard(sale_id):
             self.source.release(waited.sources)

@@ -249,6 +249,20 @@ def test_poison_goes_to_the_dead_letters(shop, run_script, read_topic):
     assert shop.prefix + SALES.name == headers["source_topic"].decode()
 
 
+def test_deletion_of_nobody_knows_what_goes_to_the_dead_letters(shop, run_script, read_topic):
+    """A tombstone without a key, or whose key is no text, is not passed on."""
+    keys = [None, b"\xff"]
+    shop.outbox.send(shop.prefix + SALES.name, [{"key": key, "value": None} for key in keys])
+    shop.store("good", ["p1"])
+    shop.sell("good", 1)
+    done = run_script(SCRIPT, "--max-messages", 3)
+    assert 0 == done.returncode, done.stderr
+    assert ["good"] == [message.key().decode() for message in read_topic(RECOMMENDATIONS)]
+    letters = read_topic(DEAD_LETTER)
+    assert set(keys) == {letter.key() for letter in letters}
+    assert {b"bad-key"} == {dict(letter.headers())["error_class"] for letter in letters}
+
+
 def test_full_waiting_room_stops_reading_and_forgets_nobody(shop, run_script):
     """With room for three, three are read until their lines come; then all ten are answered."""
     sale_ids = [f"w{n}" for n in range(10)]

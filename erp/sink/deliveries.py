@@ -47,7 +47,7 @@ class Reader:
         """The write that a delivery asks for; raises BadMessageError, which says why it cannot."""
         table, _ = self._tables[origin.topic]
         if value is None:
-            return Write(table, _text(key), None, origin)
+            return Write(table, key_text(key), None, origin)
         stored = document(table, self.record(key, value, origin.topic))
         if len(value) > SUSPICIOUS and (size := len(bson.encode(stored))) > LARGEST_DOCUMENT:
             raise BadMessageError("too-large", f"a document of {size} bytes")
@@ -56,7 +56,7 @@ class Reader:
     def record(self, key: bytes | None, value: bytes | None, topic: str | None) -> Record:
         """The table's record that a message holds; raises BadMessageError when it is none."""
         table, decoder = self._tables[cast(str, topic)]
-        name = _text(key)
+        name = key_text(key)
         try:
             record = decoder.decode(value or b"")
         except msgspec.ValidationError as error:
@@ -80,7 +80,8 @@ def origin_of(message: Message) -> Origin:
     )
 
 
-def _text(key: bytes | None) -> str:
+def key_text(key: bytes | None) -> str:
+    """The key of a message; raises BadMessageError when it has none or it is no text."""
     if not key:
         raise BadMessageError("bad-key", "the message has no key")
     try:
