@@ -232,11 +232,24 @@ class Service:
             self.source.release(waited.sources)
 
         def drop() -> None:
-            with pymongo.timeout(QUERY_TIMEOUT):
-                self.answers.delete_one({"_id": sale_id})
+            # while the database is away the partition may go to another copy, which may have
+            # answered the sale anew since
+            if self.still_holds(message):
+                with pymongo.timeout(QUERY_TIMEOUT):
+                    self.answers.delete_one({"_id": sale_id})
 
         self.patience.outlast(drop, "deleting an answer")
-        self.refusals.delete_answer(message)
+        if self.still_holds(message):
+            self.refusals.delete_answer(message)
+
+    def still_holds(self, message: Message) -> bool:
+        """Whether a message is ours, once the group was asked if this copy was silent for long."""
+        while not self.source.membership.certain:
+            if self.stop.requested_for > DRAIN_SECONDS:
+                raise AwayError("Kafka is away")
+            self.health.beat()
+            self.source.stay(IDLE_TURN)
+        return self.source.holds(message)
 
     def answer(self, baskets: list[Basket]) -> None:
         """Give sales their first answer; it is published while the next ones are collected."""

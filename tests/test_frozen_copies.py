@@ -57,6 +57,23 @@ def test_service_that_wakes_publishes_nothing_that_another_copy_answered(
     assert 1 == len(read_topic(RECOMMENDATIONS))
 
 
+def test_service_that_wakes_deletes_no_answer_that_another_copy_gave(
+    settings, database, run_script, frozen, read_topic
+):
+    """The copy that took over read the tombstone, and the sale that was sent again behind it."""
+    shop = service_shop.Shop(settings, database, run_script)
+    copy = frozen(service_shop.SCRIPT, "came, now [0, 1, 2]", lambda: shop.send([("s", None)]))
+    other = run_script.start(service_shop.SCRIPT)
+    shop.store("s", ["p1"])
+    shop.sell("s", 1)
+    answers = shop.wait_for_sales("s")
+    copy.process.send_signal(signal.SIGCONT)
+    until(lambda: ", now []" in copy.stderr)
+    assert [0, 0] == [each.stop() for each in (copy, other)]
+    assert answers == shop.answers()
+    assert service_shop.latest(read_topic(RECOMMENDATIONS))["s"]
+
+
 def test_sink_that_wakes_stores_nothing_that_was_deleted_meanwhile(
     settings, database, run_script, frozen
 ):
