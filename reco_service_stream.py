@@ -25,6 +25,7 @@ some behind it: their answers replace themselves.
 
 import logging
 import time
+from dataclasses import replace
 from queue import Empty
 from typing import Any, NamedTuple
 
@@ -327,7 +328,13 @@ class Service:
             self.land()
 
     def forget(self, partitions: set[int]) -> None:
-        """Let go of the waiting sales of partitions that another copy reads from now on."""
+        """Let go of the waiting sales of partitions that another copy reads from now on.
+
+        It may answer those that are being improved as well: they are compared anew.
+        """
+        if self.flight and self.flight.owner is not self.waiting:
+            for basket in self.flight.baskets:
+                self.flight.owner.add(replace(basket))
         self.waiting.remove(
             [
                 basket

@@ -74,6 +74,26 @@ def test_service_that_wakes_deletes_no_answer_that_another_copy_gave(
     assert service_shop.latest(read_topic(RECOMMENDATIONS))["s"]
 
 
+def test_service_that_wakes_improves_no_answer_that_another_copy_deleted(
+    settings, database, run_script, frozen, read_topic
+):
+    """The copy that took over read the tombstone of a sale whose late lines were being answered."""
+    shop = service_shop.Shop(settings, database, run_script)
+    shop.sell("s", 2)
+    done = run_script(service_shop.SCRIPT, "--max-messages", 1, BASKET_DEADLINE_SECONDS=0.2)
+    assert 0 == done.returncode, done.stderr
+    joined = "came, now [0, 1, 2]"
+    copy = frozen(service_shop.SCRIPT, joined, lambda: shop.store("s", ["p1", "p2"]))
+    other = run_script.start(service_shop.SCRIPT)
+    shop.send([("s", None)])
+    shop.wait_for(lambda answers: not answers)
+    copy.process.send_signal(signal.SIGCONT)
+    until(lambda: ", now []" in copy.stderr)
+    assert [0, 0] == [each.stop() for each in (copy, other)]
+    assert {} == shop.answers()
+    assert {"s": None} == service_shop.latest(read_topic(RECOMMENDATIONS))
+
+
 def test_sink_that_wakes_stores_nothing_that_was_deleted_meanwhile(
     settings, database, run_script, frozen
 ):

@@ -134,13 +134,12 @@ class Publisher:
 
     def _improve(self, batch: Batch) -> Outcome:
         self._certain()
-        answers = batch.ours()
         # 1 Kafka, confirmed.
-        self._send(answers)
+        self._send(batch.ours())
         # 2 MongoDB. No offset holds these sales: it is the older document from which a restart
-        # learns that a better answer is due.
-        refusals, away = self._outlast(lambda: self._replace(answers))
-        return Outcome(*_sorted_out(answers, refusals), away, set())
+        # learns that a better answer is due. While it is away another copy may answer them.
+        refusals, away = self._outlast(lambda: self._replace(batch.ours()))
+        return Outcome(*_sorted_out(batch.ours(), refusals), away, set())
 
     def _send(self, answers: list[Answer]) -> None:
         self._outbox.send(self._topic, [answer.message for answer in answers])
