@@ -228,7 +228,7 @@ def test_sigterm_ends_in_time_while_a_server_is_away(shop, run_script, stack, se
 
 
 def test_readyz_notices_a_server_that_is_away(shop, run_script, stack):
-    """Also with nothing to do it is not ready while Kafka or MongoDB is away, then ready again."""
+    """Also with nothing to do it says so while Kafka or MongoDB is away, then is ready again."""
     service = run_script.start(SCRIPT, "--metrics-port", 0)
     shop.wait_for_log(service, "came, now")
 
@@ -244,6 +244,7 @@ def test_readyz_notices_a_server_that_is_away(shop, run_script, stack):
         server.freeze()
         try:
             wait_for((503, f"{name}: does not answer\n"))
+            shop.wait_for_log(service, f"erp.watch: {name} does not answer")
         finally:
             server.thaw()
     wait_for((200, "ok\n"))

@@ -1,4 +1,4 @@
-"""Whether Kafka and MongoDB answer, asked every few seconds, for `/readyz`.
+"""Whether Kafka and MongoDB answer, asked every few seconds, for `/readyz` and the log.
 
 The service itself notices an outage only when it has something to read, write or send.
 """
@@ -15,8 +15,10 @@ from pymongo.errors import PyMongoError
 from erp import kafka
 from erp.background import Background
 from erp.metrics import Health
+from erp.repeats import OnceInAWhile
 
 log = logging.getLogger("erp.watch")
+log.addFilter(OnceInAWhile())
 
 EVERY = 1.0  # s between two questions
 PATIENCE = 3.0  # s for an answer
@@ -44,5 +46,6 @@ def _ask(
         question()
     except problem:
         health.report(part, "does not answer")
+        log.warning("%s does not answer", part)
     else:
         health.report(part)
