@@ -205,6 +205,7 @@ def reader(options: Options) -> Consumer:
 def confirms(consumer: Consumer, places: list[TopicPartition]) -> bool:
     """Whether the group takes a commit of these places, as it does of its members only."""
     try:
+        consumer.committed(places, timeout=LAG_TIMEOUT)  # to commit has no bound
         return not any(each.error for each in consumer.commit(offsets=places, asynchronous=False))
     except KafkaException:
         return False

@@ -1,6 +1,7 @@
 """Reading a topic of which messages are done with long after they were read."""
 
 import time
+from threading import Timer
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -128,6 +129,22 @@ def test_group_confirms_its_members_only(settings, topic, member):
     assert not outside._confirm()
     assert {0: 0, 1: 0} == committed(settings, topic)
     outside.close()
+
+
+def test_group_that_does_not_answer_confirms_nothing(settings, topic, member, stack):
+    """Who asks hears it soon: it is the loop, which has to turn."""
+    send(settings, topic, ["m"])
+    source = member()
+    take(source, 1)
+    thawing = Timer(15, stack.kafka.thaw)
+    stack.kafka.freeze()
+    thawing.start()
+    try:
+        assert not source._confirm()
+        assert thawing.is_alive()
+    finally:
+        thawing.cancel()
+        stack.kafka.thaw()
 
 
 @pytest.mark.parametrize("step", [Source.subscribe, Source.skip_backlog])
