@@ -171,12 +171,13 @@ def carry_out(job: Job, args: argparse.Namespace, files: Files) -> int:
 
 
 def input_files(args: argparse.Namespace) -> Files:
-    """The files of the tables that are needed; the sales too where their lines are wanted."""
+    """The files of the tables that are needed; the sales too where they choose among lines."""
     if args.watch:  # finds them by itself
         csv_files.find(args.csv_dir)
         return {}
     needed = [table for table in contract.TABLES if table in args.tables]
-    if SALES_ITEMS in needed and SALES not in needed:
+    choosing = args.mode == "live" or args.since or args.until or args.limit is not None
+    if SALES_ITEMS in needed and SALES not in needed and choosing:
         needed.insert(-1, SALES)
     files = csv_files.describe_all(args.csv_dir, needed, args.encoding)
     if not any(files.values()):

@@ -200,6 +200,13 @@ def test_lines_can_be_chosen_without_sending_their_sales(produce, read_topic):
     assert [] == read_topic("sales")
 
 
+def test_sales_that_choose_nothing_are_not_looked_at(shop, produce, read_topic):
+    """All lines are sent whatever sales.csv is like, as long as it chooses none of them."""
+    (shop / "sales.csv").write_text("not,a,header\n")
+    produce("--tables", "sales_items")
+    assert 4 == len(read_topic("sales_items"))
+
+
 def test_several_files_and_packed_ones_are_one_table(shop, produce, read_topic):
     """Files of a table are sent by name; the same content under another name only once."""
     march = "product_id;unit_price\n9;1,5\n"
