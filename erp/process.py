@@ -20,7 +20,7 @@ DONE, FAILED, USAGE = 0, 1, 2  # exit codes
 # A thread that a server answered waits until the busy one lets go of the interpreter: after 5 ms
 # by default, as long as the server itself took.
 SWITCH_SECONDS = 0.0005
-TOO_SLOW = "a server that is away takes too long: what is in hand is done at the next start"
+TOO_SLOW = "not done in time, as when a server is away: what is in hand is done at the next start"
 
 
 class Failure(Exception):
