@@ -72,7 +72,7 @@ def lose_and_regain(shop, service):
     service.source._on_assign(service.source._consumer, [partition])
 
 
-def test_signal_while_the_products_cannot_be_read_ends_it_in_peace(shop, monkeypatch):
+def test_signal_while_the_products_cannot_be_read_ends_it_in_peace(shop, monkeypatch, caplog):
     """At the start, too, MongoDB may be away when it is asked to end."""
     monkeypatch.setattr(signal, "signal", lambda *_: None)  # this process keeps its own handlers
     stop = Stop()
@@ -84,6 +84,7 @@ def test_signal_while_the_products_cannot_be_read_ends_it_in_peace(shop, monkeyp
     made = Service(shop.settings, stop, shop.database, Health(["kafka", "mongo", "model"]))
     monkeypatch.setattr(made.model, "start", start)
     made.run()
+    assert "MongoDB is away: what is in hand is read again at the next start" in caplog.messages
 
 
 def test_offset_of_a_partition_that_came_back_stays(shop, service, hold_back):
