@@ -144,6 +144,7 @@ class _Buckets:
         self._files = [path.open("wb", buffering=64 * 1024) for path in self._paths]
 
     def add(self, keys: Hashes) -> None:
+        """Write each hash to the file of its bucket."""
         numbers = (keys >> _SHIFT).astype(np.uint8)
         grouped = keys[np.argsort(numbers, kind="stable")]  # a radix sort, for bytes
         ends = np.cumsum(np.bincount(numbers, minlength=_BUCKETS))

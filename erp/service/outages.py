@@ -37,6 +37,7 @@ class Patience:
         began = counted = time.monotonic()
 
         def wait(seconds: float) -> bool:
+            """Until the next try; True when the process is to end instead."""
             nonlocal counted
             self._stay(seconds)
             before, counted = counted, time.monotonic()
