@@ -13,6 +13,7 @@ are emptied first. Exit code 0 if every count is right.
 
 import argparse
 import csv
+import fcntl
 import logging
 import os
 import signal
@@ -95,11 +96,11 @@ def main() -> int:
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, interrupt)
     try:
-        with running_stack():
+        with held(options.folder), running_stack():
             names = choose_names(connect({}))
             pipeline = connect(names)
-            environment = stage_environment(names)
-            with Stages(FOLDER / "logs", environment) as stages:
+            environment = stage_environment(names, options.folder)
+            with Stages(options.folder / "logs", environment) as stages:
                 return play(options, pipeline, stages)
     except Failure as failure:
         print(f"demo: {failure}", file=sys.stderr)
@@ -129,6 +130,7 @@ def parse_options() -> argparse.Namespace:
     add("--days", type=int, default=3, help="last days, replayed live (default: %(default)s)")
     add("--port", type=int, default=8501, help="of the first page (default: %(default)s)")
     add("--speed", type=float, default=600, help="of the replay, in hours an hour (default: 600)")
+    add("--folder", type=Path, default=FOLDER, help="of its data and logs (default: %(default)s)")
     return parser.parse_args()
 
 
@@ -138,8 +140,8 @@ def play(options: argparse.Namespace, pipeline: Pipeline, stages: Stages) -> int
     sink_metrics, service_metrics = options.port + 600, options.port + 601
     claim_ports([*pages.values(), sink_metrics, service_metrics])
     stages.run("csv_out/prepare.py", "--households", options.households)
-    rows = count_rows(FOLDER / "csv_out")
-    split = last_days(FOLDER / "csv_out" / "sales.csv", options.days)
+    rows = count_rows(options.folder / "csv_out")
+    split = last_days(options.folder / "csv_out" / "sales.csv", options.days)
     log.info("%s", "  ".join(f"{name} {number:,}" for name, number in rows.items()))
 
     stages.run("erp_simulator_producer.py", "--until", split)
@@ -170,6 +172,18 @@ def play(options: argparse.Namespace, pipeline: Pipeline, stages: Stages) -> int
         log.info("the replay has ended; the pages stay open until Ctrl-C")
         stages.watch()
     return 0 if right else 1
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """The folder is this demo's alone; raises StackError while another one works in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StackError(f"another demo works in {folder}: stop it first") from None
+        yield
 
 
 @contextmanager
@@ -224,11 +238,11 @@ def empty(pipeline: Pipeline) -> None:
         deleted.result(ADMIN_SECONDS)
 
 
-def stage_environment(names: dict[str, str]) -> dict[str, str]:
+def stage_environment(names: dict[str, str], folder: Path) -> dict[str, str]:
     """What every stage is told: the names, and files that are no person's own."""
     own = {
-        "CSV_DIR": str(FOLDER / "csv_out"),
-        "MODEL_PATH": str(FOLDER / "models" / "item_sim.pkl"),
+        "CSV_DIR": str(folder.absolute() / "csv_out"),
+        "MODEL_PATH": str(folder.absolute() / "models" / "item_sim.pkl"),
         "BUSINESS_TIMEZONE": "America/New_York",  # where Complete Journey's shops are
         "CURRENCY": "USD",
         "ACCEPTANCE_DAYS": "1",  # only of the first days can it be seen what was bought later

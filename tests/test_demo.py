@@ -35,7 +35,8 @@ def demo(run_script, first_port, tmp_path):
 
     def start(*flags):
         command = [sys.executable, "-m", "local_stack.demo", "--households", "15"]
-        log = tmp_path / "demo.log"
+        command += ["--folder", str(tmp_path / "demo")]
+        log = tmp_path / f"demo-{len(started)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [*command, "--port", str(first_port), *flags],
@@ -67,7 +68,10 @@ def test_once_ends_by_itself_with_every_count_right(demo):
 
 
 def test_a_signal_stops_all_that_it_started(demo, first_port):
-    """The pages are served until then; afterwards no process of it is left; exit code 0."""
+    """The pages are served until then; afterwards no process of it is left; exit code 0.
+
+    Meanwhile a second demo in its folder says so and touches nothing.
+    """
     process, log = demo("--speed", "100")
     until = time.monotonic() + PATIENCE
     while "producer 1" not in log.read_text():
@@ -79,6 +83,9 @@ def test_a_signal_stops_all_that_it_started(demo, first_port):
             assert 200 == page.status
     children = psutil.Process(process.pid).children(recursive=True)
     assert len(children) >= 7
+    second, told = demo("--once")
+    assert 1 == second.wait(PATIENCE)
+    assert "another demo works in" in told.read_text()
     process.send_signal(signal.SIGTERM)
     assert 0 == process.wait(60), log.read_text()
     gone, alive = psutil.wait_procs(children, timeout=10)
