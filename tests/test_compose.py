@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -254,6 +255,12 @@ def moved(value: str, ports: dict[int, int]) -> str:
     return value
 
 
+def listens(port: int) -> bool:
+    """Whether this machine takes connections on the port: Kafka opens its three one by one."""
+    with socket.socket() as probe:
+        return 0 == probe.connect_ex(("127.0.0.1", port))
+
+
 @pytest.fixture(scope="module")
 def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, int]]:
     """Kafka as the image would run it: its own set-up program reads the compose environment.
@@ -282,7 +289,13 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, int
     assert 0 == done.returncode, done.stdout + done.stderr
     owned = ["Owned", str(os.getpid()), "kafka.Kafka", str(folder / "final" / "server.properties")]
     heap = shlex.split(environment["KAFKA_HEAP_OPTS"])
-    server = Server("Kafka", ports[9094], [*program, *heap, *owned], folder, lambda: True)
+    server = Server(
+        "Kafka",
+        ports[9094],
+        [*program, *heap, *owned],
+        folder,
+        lambda: all(map(listens, ports.values())),
+    )
     server.launch()
     try:
         server.wait()
