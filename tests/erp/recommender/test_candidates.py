@@ -151,3 +151,35 @@ def test_a_basket_leaves_nothing_behind_for_the_next():
     )
     assert [[-1], [1]] == found.codes[:, :1].tolist()
     assert 0.25 == found.scores[1, 0]
+
+
+@pytest.mark.parametrize(
+    "strengths",
+    [
+        lambda random: 10.0 ** random.uniform(-12, 3, 5_000),  # of many magnitudes
+        lambda random: np.where(np.arange(5_000) == 77, 1e30, random.random(5_000)),  # one far off
+        lambda random: random.integers(1, 4, 5_000),  # equal ones: the lower code is first
+    ],
+)
+def test_the_best_of_thousands(strengths):
+    """However the scores lie, the best are found, in their order."""
+    strong = strengths(np.random.default_rng(5)).astype(np.float32)
+    many = len(strong)
+    similarity = Similarity(
+        np.concatenate(([0], np.full(many + 1, many))),  # the first product leads to all others
+        np.arange(1, many + 1, dtype=np.int32),
+        np.ones(many, np.float32),
+        strong,
+        np.full(many, 7, np.int32),
+        np.ones(many + 1, np.int32),
+        np.zeros(0, np.int32),
+        np.zeros((0, 0), np.float32),
+    )
+    facts = ItemFacts(*np.zeros((2, many + 1), np.float32), np.zeros(many + 1, np.int32), 1)
+    everything = np.ones(many + 1, bool)
+    found = Candidates(similarity, facts).find(
+        packed([np.zeros(1, np.int32)]), no_history(1), everything, 60
+    )
+    best = np.argsort(-strong, kind="stable")[:60]
+    assert (best + 1).tolist() == found.codes[0].tolist()
+    assert strong[best].tolist() == found.scores[0].tolist()
