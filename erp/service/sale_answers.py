@@ -42,7 +42,7 @@ def sale_in(message: Message, reader: Reader) -> Sale:
 def bought(lines: Collection[Line]) -> list[str]:
     """The products that the customer took home: a negative quantity is a return."""
     try:
-        return [line.product_id for line in lines if line.quantity is None or line.quantity > 0]
+        return [product for product, quantity, _ in lines if quantity is None or quantity > 0]
     except TypeError:  # another program stored quantities that are no numbers
         numbers = (int, float)
         return [
