@@ -6,6 +6,7 @@ model.recommend(["840361", "862349"], customer="1228")
 model.save("models/item_sim.pkl")
 """
 
+from erp.recommender import compiled  # noqa: F401  before anything that is compiled
 from erp.recommender.fitting import fit, fit_baskets, popular
 from erp.recommender.model import Model, load
 from erp.recommender.settings import ModelSettings
