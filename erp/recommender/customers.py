@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from erp.recommender.history import History, HistoryRows
+from erp.recommender.history import Change, History, HistoryRows
 from erp.recommender.observed import ObservedSale, ObservedSales
 from erp.recommender.sampling import Csr
 
@@ -59,14 +59,18 @@ class Customers:
         moments : seconds since 1970 UTC; None: the newest time known
         """
         ends, codes = bought
-        changed = 0
-        for key, trained, customer, moment, (first, end) in zip(
-            keys.tolist(), self._are_trained(keys), customers, moments, pairwise(ends.tolist()),
-            strict=True,
-        ):  # fmt: skip
-            when = self.newest if moment is None else moment
-            changed += self._observe(key, trained, sys.intern(customer), codes[first:end], when)
-        return changed
+        with self._lock:
+            sales = [
+                ObservedSale(
+                    sys.intern(customer),
+                    codes[first:end].tobytes(),
+                    self.newest if moment is None else moment,
+                )
+                for customer, moment, (first, end) in zip(
+                    customers, moments, pairwise(ends.tolist()), strict=True
+                )
+            ]
+            return self._observe(keys, sales)
 
     def observe_from(self, other: Customers, codes: np.ndarray) -> int:
         """Take over the sales that another (older) model observed; the number that were new.
@@ -75,28 +79,32 @@ class Customers:
         """
         with other._lock:
             as_they_are = iter(other._observed)
-        sales = list(as_they_are)
-        keys = np.array([key for key, _ in sales], np.uint64)
-        changed = 0
-        for (key, sale), trained in zip(sales, self._are_trained(keys), strict=True):
+        theirs = list(as_they_are)
+        keys, sales = np.array([key for key, _ in theirs], np.uint64), []
+        for _, sale in theirs:
             ours = np.unique(codes[sale.items])
-            changed += self._observe(key, trained, sale.customer, ours[ours >= 0], sale.moment)
-        return changed
-
-    def _observe(self, key: int, trained: bool, customer: str, items, moment: float) -> bool:
-        sale = ObservedSale(customer, items.tobytes(), moment)
+            sales.append(sale._replace(codes=ours[ours >= 0].tobytes()))
         with self._lock:
+            return self._observe(keys, sales)
+
+    def _observe(self, keys: np.ndarray, sales: list[ObservedSale]) -> int:
+        """Add sales that are new or changed; how many."""
+        changes: list[Change] = []
+        new = 0
+        for key, trained, sale in zip(keys.tolist(), self._are_trained(keys), sales, strict=True):
             before = self._observed.get(key)
             if before is None and trained:
-                return False
+                continue
             if before is not None:
-                if (before.customer, before.codes) == (customer, sale.codes):
-                    return False
-                self.history.add(before.customer, before.items, before.moment, sign=-1.0)
-            self.history.add(customer, items, moment)
+                if (before.customer, before.codes) == (sale.customer, sale.codes):
+                    continue
+                changes.append((before.customer, before.items, before.moment, -1.0))
+            changes.append((sale.customer, sale.items, sale.moment, 1.0))
             self._observed.put(key, sale)
-            self.newest = max(self.newest, moment)
-        return True
+            self.newest = max(self.newest, sale.moment)
+            new += 1
+        self.history.add(changes)
+        return new
 
     def _are_trained(self, keys: np.ndarray) -> list[bool]:
         """Which of the sales the history was made of."""

@@ -7,8 +7,8 @@ of the given one (what was bought just now), the given one, and four times it (o
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import numba
@@ -19,11 +19,11 @@ from erp.recommender import checks
 DAY = 86400.0  # seconds
 SCALES = (0.25, 1.0, 4.0)  # of the half-life
 FARTHEST = 200.0  # half-lives ahead of the origin that are told apart
-ITEMS_KEPT = 500  # heaviest items of a customer; live sums may hold twice as many for a while
+ITEMS_KEPT = 500  # heaviest items of a customer; what is added may be twice as many for a while
 
 
-Sums = tuple[np.ndarray, np.ndarray, np.ndarray]  # items, sums (items, 3), totals (3)
-NOTHING: Sums = (np.zeros(0, np.int32), np.zeros((0, len(SCALES))), np.zeros(len(SCALES)))
+NOTHING = np.zeros((1, 1 + len(SCALES)))  # was bought: see History._added
+Change = tuple[str, np.ndarray, float, float]  # customer, items (ascending), seconds, 1 or -1
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ def _products(sales, held_indptr, held, marks):
 
 
 class History:
-    """Decayed sums per customer and item; sales can be added one by one.
+    """Decayed sums per customer and item; sales can be added.
 
     A sum is kept as seen from `origin` (seconds since 1970 UTC), so that nothing needs to be
     renewed as time goes by: at time t it has decayed by 2^(-(t - origin) / half-life).
@@ -209,7 +209,7 @@ class History:
     rows : dict customer id -> row of the arrays
     indptr, items, sums : csr of float32 (pairs, 3), items ascending within a row
     totals : float32 (customers, 3), decayed baskets
-    max_live : customers whose sums may differ from the arrays; the longest unseen goes first
+    max_live : customers whose sales since then are known; the longest unseen goes first
     """
 
     def __init__(self, half_life_days, origin, rows, indptr, items, sums, totals, max_live=100_000):
@@ -218,113 +218,150 @@ class History:
         self.rows, self.indptr, self.items = rows, indptr, items
         self.sums, self.totals, self.max_live = sums, totals, max_live
         self._half_lives = np.array(SCALES) * self.half_life_days * DAY  # seconds
-        self._live: OrderedDict[str, Sums] = OrderedDict()
+        # float64 (1 + items, 4): the totals behind a 0; then an item in each row, and its sums
+        self._added: OrderedDict[str, np.ndarray] = OrderedDict()
 
     def untouched(self) -> History:
         """The same without the sales that were added; the arrays are shared."""
         arrays = self.indptr, self.items, self.sums, self.totals
         return History(self.half_life_days, self.origin, self.rows, *arrays, self.max_live)
 
-    def sums_of(self, customer: str) -> Sums | None:
-        """Items, sums (items, 3) and totals (3) of a customer as seen from the origin, or None."""
-        live = self._live.get(customer)
-        if live is not None:
-            return live
-        row = self.rows.get(customer)
-        if row is None:
-            return None
-        lo, hi = self.indptr[row], self.indptr[row + 1]
-        return self.items[lo:hi], self.sums[lo:hi], self.totals[row]
-
-    def add(self, customer: str, items: np.ndarray, time: float, sign: float = 1.0) -> None:
-        """Add one sale of distinct item codes; sign -1 takes it back."""
-        held, sums, totals = self.sums_of(customer) or NOTHING
-        if customer not in self._live:  # those of an artefact are read-only and half as exact
-            held, sums, totals = held.copy(), sums.astype(np.float64), totals.astype(np.float64)
-        held, sums, totals = self._with_sale(held, sums, totals, items, time, sign)
-        if len(held) > 2 * ITEMS_KEPT:
-            kept = np.sort(np.argsort(-sums.sum(axis=1), kind="stable")[:ITEMS_KEPT])
-            held, sums = held[kept], sums[kept]
-        self._live[customer] = held, sums, totals
-        self._live.move_to_end(customer)
-        if len(self._live) > self.max_live:
-            self._live.popitem(last=False)
+    def add(self, sales: Sequence[Change]) -> None:
+        """Add sales, or take some back, one after the other."""
+        part: dict[str, Change] = {}
+        for sale in sales:
+            if sale[0] in part:
+                self._add(list(part.values()))
+                part = {}
+            part[sale[0]] = sale
+        self._add(list(part.values()))
 
     def warm_up(self) -> None:
         """Compile what adds a sale, or load it from the cache, ahead of the first one."""
-        for writeable in (True, False):  # two kinds of array to the compiler
-            items = np.zeros(0, np.int32)
-            items.flags.writeable = writeable
-            self._with_sale(*NOTHING, items, self.origin, 1.0)
+        self._merged([("", np.zeros(0, np.int32), self.origin, 1.0)])
 
-    def _with_sale(self, held, sums, totals, items, time: float, sign: float) -> Sums:
-        """Items, sums and totals of a customer with a sale more, or less."""
-        most = len(held) + len(items)
-        merged, added, whole = np.empty(most, np.int32), np.empty((most, 3)), np.empty(3)
-        many = _merge(
-            held, sums, totals, items, time - self.origin, self._half_lives, sign,
-            merged, added, whole,
-        )  # fmt: skip
-        return merged[:many], added[:many], whole
+    def _add(self, sales: list[Change]) -> None:
+        """The same for sales of different customers."""
+        for customer, added in self._merged(sales):
+            kept = slice(None)
+            if len(added) > 2 * ITEMS_KEPT:
+                frequencies = (added[1:, 1:] / (added[0, 1:] + 1)).sum(axis=1)
+                heaviest = np.argsort(-frequencies, kind="stable")[:ITEMS_KEPT]
+                kept = np.concatenate(([0], np.sort(heaviest) + 1))
+            self._added[customer] = added[kept]
+            self._added.move_to_end(customer)
+            if len(self._added) > self.max_live:
+                self._added.popitem(last=False)
+
+    def _merged(self, sales: list[Change]) -> Iterator[tuple[str, np.ndarray]]:
+        """Different customers, and what was added of each with her sale."""
+        if not sales:
+            return
+        customers, bought, times, signs = zip(*sales, strict=True)
+        indptr, added = self._added_of(customers)
+        starts, items = _ends(bought), np.concatenate(bought)
+        merged, lasts = np.empty((len(added) + len(items), added.shape[1])), np.empty_like(starts)
+        ages = np.array(times) - self.origin
+        _merge(indptr, added, starts, items, ages, np.array(signs), self._half_lives, merged, lasts)
+        firsts = (indptr + starts).tolist()
+        for customer, first, last in zip(customers, firsts, lasts.tolist(), strict=False):
+            yield customer, merged[first:last].copy()
+
+    def _added_of(self, customers: Sequence[str | None]) -> tuple[np.ndarray, np.ndarray]:
+        """What was added of each, one behind the other, and where each begins."""
+        added = [self._added.get(customer, NOTHING) for customer in customers]
+        return _ends(added), np.concatenate(added) if added else NOTHING
 
     def batch(self, customers: Sequence[str | None], times: np.ndarray) -> HistoryRows:
         """The frequencies of the customers at the given times (seconds), one row each."""
-        found = [
-            NOTHING if customer is None else self.sums_of(customer) or NOTHING
-            for customer in customers
-        ]
-        if all(one is NOTHING for one in found):
-            return no_history(len(found))
-        items, sums, totals = zip(*found, strict=True)
-        lengths = accumulate(map(len, items), initial=0)
-        indptr = np.fromiter(lengths, np.int64, len(found) + 1)
-        frequencies = np.concatenate(sums, dtype=np.float32, casting="same_kind")
-        decayed = _seen_at(
-            indptr, frequencies, np.stack(totals, dtype=np.float64, casting="same_kind"),
-            times - self.origin, self._half_lives,
+        rows = np.array([self.rows.get(customer, -1) for customer in customers], np.int64)
+        added = self._added_of(customers)
+        known = rows[rows >= 0]
+        most = len(added[1]) + (self.indptr[known + 1] - self.indptr[known]).sum()
+        found = HistoryRows(
+            np.zeros(len(rows) + 1, np.int64),
+            np.empty(most, np.int32),
+            np.empty((most, len(SCALES)), np.float32),
+            np.empty(len(rows), np.float32),
+        )
+        trained = self.indptr, self.items, self.sums, self.totals
+        _seen_at(
+            rows, trained, added, times - self.origin, self._half_lives,
+            (found.indptr, found.items, found.frequencies, found.baskets),
         )  # fmt: skip
-        return HistoryRows(indptr, np.concatenate(items), frequencies, decayed)
+        pairs = slice(found.indptr[-1])
+        return replace(found, items=found.items[pairs], frequencies=found.frequencies[pairs])
+
+
+def _ends(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Where each array begins, and the last one ends, when they are put behind each other."""
+    return np.fromiter(accumulate(map(len, arrays), initial=0), np.int64, len(arrays) + 1)
 
 
 @numba.njit(nogil=True, cache=True)
-def _seen_at(indptr, sums, totals, ages, half_lives):
-    """Make frequencies of the sums, `ages` seconds after the origin; decayed baskets."""
-    baskets = np.zeros(len(ages), np.float32)
-    for row in range(len(ages)):
-        for scale in range(len(half_lives)):
-            age = min(max(ages[row] / half_lives[scale], -FARTHEST), FARTHEST)
-            decay = 2.0**-age
-            total = totals[row, scale] * decay
-            factor = np.float32(decay / (total + 1.0))
-            for pair in range(indptr[row], indptr[row + 1]):
-                sums[pair, scale] = min(sums[pair, scale] * factor, np.float32(1))
-            baskets[row] = total
-    return baskets
+def _seen_at(rows, trained, added, ages, half_lives, out):
+    """Write each customer's frequencies, `ages` seconds after the origin.
+
+    rows : her row in `trained`, -1 where she was unknown; added : a part for each
+    """
+    indptr, items, sums, totals = trained
+    starts, new = added
+    ends, held, frequencies, baskets = out
+    filled = 0
+    for place in range(len(rows)):
+        row, first = rows[place], filled
+        at, last = (indptr[row], indptr[row + 1]) if row >= 0 else (0, 0)
+        other, end = starts[place] + 1, starts[place + 1]
+        while at < last or other < end:
+            is_old = other == end or (at < last and items[at] <= new[other, 0])
+            is_new = other < end and (not is_old or items[at] == new[other, 0])
+            held[filled] = items[at] if is_old else new[other, 0]
+            for scale in range(3):
+                before = np.float64(sums[at, scale]) if is_old else 0.0
+                frequencies[filled, scale] = before + (new[other, 1 + scale] if is_new else 0.0)
+            at += is_old
+            other += is_new
+            filled += 1
+        for scale in range(3):
+            age = min(max(ages[place] / half_lives[scale], -FARTHEST), FARTHEST)
+            before = np.float64(totals[row, scale]) if row >= 0 else 0.0
+            total = max(before + new[starts[place], 1 + scale], 0.0) * 2.0**-age
+            factor = np.float32(2.0**-age / (total + 1.0))
+            for pair in range(first, filled):
+                share = min(frequencies[pair, scale] * factor, np.float32(1))
+                frequencies[pair, scale] = max(share, np.float32(0))
+            baskets[place] = total
+        ends[place + 1] = filled
 
 
 @numba.njit(nogil=True, cache=True)
-def _merge(known, sums, totals, items, age, half_lives, sign, merged, added, whole):
-    """Write a customer's items, sums and totals with a sale of ascending items; how many items.
+def _merge(indptr, added, starts, items, ages, signs, half_lives, merged, lasts):
+    """Write what was added of customers, each with a sale of ascending items.
 
-    age : of the sale in seconds, negative before the origin; sign : -1 takes the sale back
+    ages : of the sales in seconds, negative before the origin; signs : -1 takes a sale back;
+    lasts : where each ends in `merged`; she begins at indptr + starts
     """
     weights = np.empty(3)
-    for scale in range(3):
-        passed = min(max(age / half_lives[scale], -FARTHEST), FARTHEST)
-        weights[scale] = sign * 2.0**passed
-        whole[scale] = max(totals[scale] + weights[scale], 0.0)
-    at = other = found = 0
-    while at < len(known) or other < len(items):
-        old = other == len(items) or (at < len(known) and known[at] <= items[other])
-        new = other < len(items) and (not old or known[at] == items[other])
-        merged[found] = known[at] if old else items[other]
+    for row in range(len(ages)):
+        at, last, other, end = indptr[row] + 1, indptr[row + 1], starts[row], starts[row + 1]
+        to = indptr[row] + other
+        merged[to, 0] = 0
         for scale in range(3):
-            before = sums[at, scale] if old else 0.0
-            added[found, scale] = max(before + weights[scale], 0.0) if new else before
-        at += old
-        other += new
-        found += 1
-    return found
+            passed = min(max(ages[row] / half_lives[scale], -FARTHEST), FARTHEST)
+            weights[scale] = signs[row] * 2.0**passed
+            merged[to, 1 + scale] = added[indptr[row], 1 + scale] + weights[scale]
+        to += 1
+        while at < last or other < end:
+            is_old = other == end or (at < last and added[at, 0] <= items[other])
+            is_new = other < end and (not is_old or added[at, 0] == items[other])
+            merged[to, 0] = added[at, 0] if is_old else items[other]
+            for scale in range(3):
+                before = added[at, 1 + scale] if is_old else 0.0
+                merged[to, 1 + scale] = before + weights[scale] if is_new else before
+            at += is_old
+            other += is_new
+            to += 1
+        lasts[row] = to
 
 
 def fit_history(

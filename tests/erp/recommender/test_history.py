@@ -70,10 +70,11 @@ def test_the_history_at_the_end_is_that_of_all_sales(baskets):
         sums[baskets.items[baskets.indptr[last] : baskets.indptr[last + 1]]] += weight
         best = np.argsort(-sums.sum(axis=1), kind="stable")[:6]
         best = np.sort(best[sums[best, 0] > 0])
-        items, found, total = history.sums_of(customer)
-        assert best.tolist() == items.tolist()
-        assert pytest.approx(sums[best], rel=1e-5) == found
-        assert pytest.approx(totals + weight, rel=1e-5) == total
+        totals += weight
+        found = history.batch([customer], baskets.times[-1:])
+        assert best.tolist() == found.items.tolist()
+        assert pytest.approx(sums[best] / (totals + 1), rel=1e-5) == found.frequencies
+        assert pytest.approx(totals[2:], rel=1e-5) == found.baskets
 
 
 def test_what_is_asked_together_is_what_is_asked_alone(baskets):

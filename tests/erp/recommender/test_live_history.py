@@ -18,10 +18,10 @@ def test_history_of_a_customer_is_bounded(history):
     """However much a customer buys, her heaviest products stay and the newest are among them."""
     habit = np.array([0], np.int32)
     for sale in range(600):
-        history.add("c", np.arange(10, dtype=np.int32) + 1 + 10 * sale, sale * DAY)
-        history.add("c", habit, sale * DAY)
-        items, sums, _ = history.sums_of("c")
-        assert len(items) == len(sums) <= 2 * ITEMS_KEPT
+        history.add([("c", np.arange(10, dtype=np.int32) + 1 + 10 * sale, sale * DAY, 1.0)])
+        history.add([("c", habit, sale * DAY, 1.0)])
+        items = history.batch(["c"], np.array([sale * DAY])).items
+        assert len(items) <= 2 * ITEMS_KEPT
     assert 0 in items
     assert set(range(5_991, 6_001)) <= set(items.tolist())
     assert sorted(items.tolist()) == items.tolist()

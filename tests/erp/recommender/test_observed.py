@@ -60,12 +60,14 @@ def test_a_sale_that_is_added_and_taken_back_leaves_the_history(known, bought):
         np.ones((1, 3), np.float32),
     )
     items = np.array(bought, np.int32)
-    history.add("anna", items, 1e9)
-    codes, sums, totals = history.sums_of("anna")
-    assert sorted({*known, *bought}) == codes.tolist()
-    assert [(code in known) + (code in bought) for code in codes] == sums[:, 1].tolist()
-    assert [bool(known) + 1.0] * 3 == totals.tolist()
-    history.add("anna", items, 1e9, sign=-1.0)
-    codes, sums, totals = history.sums_of("anna")
-    assert [float(code in known) for code in codes] == sums[:, 1].tolist()
-    assert [float(bool(known))] * 3 == totals.tolist()
+    history.add([("anna", items, 1e9, 1.0)])
+    found = history.batch(["anna"], np.array([1e9]))
+    assert sorted({*known, *bought}) == found.items.tolist()
+    sums = np.array([[(code in known) + (code in bought)] * 3 for code in found.items])
+    sales = bool(known) + 1.0
+    assert pytest.approx(sums.reshape(-1, 3) / (sales + 1)) == found.frequencies
+    assert [sales] == found.baskets.tolist()
+    history.add([("anna", items, 1e9, -1.0)])
+    found = history.batch(["anna"], np.array([1e9]))
+    assert [(code in known) / 2 for code in found.items] == found.frequencies[:, 1].tolist()
+    assert [float(bool(known))] == found.baskets.tolist()
