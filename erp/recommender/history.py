@@ -227,14 +227,16 @@ class History:
         return History(self.half_life_days, self.origin, self.rows, *arrays, self.max_live)
 
     def add(self, sales: Sequence[Change]) -> None:
-        """Add sales, or take some back, one after the other."""
-        part: dict[str, Change] = {}
+        """Add sales, or take some back; those of a customer one after the other."""
+        turns: list[list[Change]] = []
+        taken: dict[str, int] = {}
         for sale in sales:
-            if sale[0] in part:
-                self._add(list(part.values()))
-                part = {}
-            part[sale[0]] = sale
-        self._add(list(part.values()))
+            turn = taken[sale[0]] = taken.get(sale[0], -1) + 1
+            if turn == len(turns):
+                turns.append([])
+            turns[turn].append(sale)
+        for turn_of_each in turns:
+            self._add(turn_of_each)
 
     def warm_up(self) -> None:
         """Compile what adds a sale, or load it from the cache, ahead of the first one."""
@@ -255,8 +257,6 @@ class History:
 
     def _merged(self, sales: list[Change]) -> Iterator[tuple[str, np.ndarray]]:
         """Different customers, and what was added of each with her sale."""
-        if not sales:
-            return
         customers, bought, times, signs = zip(*sales, strict=True)
         indptr, added = self._added_of(customers)
         starts, items = _ends(bought), np.concatenate(bought)
@@ -270,7 +270,7 @@ class History:
     def _added_of(self, customers: Sequence[str | None]) -> tuple[np.ndarray, np.ndarray]:
         """What was added of each, one behind the other, and where each begins."""
         added = [self._added.get(customer, NOTHING) for customer in customers]
-        return _ends(added), np.concatenate(added) if added else NOTHING
+        return _ends(added), np.concatenate(added or [NOTHING])
 
     def batch(self, customers: Sequence[str | None], times: np.ndarray) -> HistoryRows:
         """The frequencies of the customers at the given times (seconds), one row each."""

@@ -31,3 +31,37 @@ def test_warming_up_leaves_no_trace(history):
     """It knows nobody afterwards."""
     history.warm_up()
     assert not len(history.batch(["c", None], np.zeros(2)).items)
+
+
+def test_sales_added_together_are_those_added_one_by_one(history):
+    """However often a customer comes among them; what is taken back is gone."""
+    random = np.random.default_rng(4)
+    sales = [
+        (f"c{random.integers(5)}", np.sort(random.choice(30, 4, replace=False)), day * DAY, 1.0)
+        for day in range(40)
+    ]
+    sales += [(customer, items, time, -1.0) for customer, items, time, _ in sales[7:12]]
+    history.add(sales)
+    alone = history.untouched()
+    for sale in sales[:7] + sales[12:40]:
+        alone.add([sale])
+    customers, times = [f"c{n}" for n in range(6)], np.full(6, 41 * DAY)
+    together, expected = history.batch(customers, times), alone.batch(customers, times)
+    assert pytest.approx(expected.baskets) == together.baskets
+    bought = together.frequencies[:, 2] > 1e-9
+    assert expected.items.tolist() == together.items[bought].tolist()
+    assert pytest.approx(expected.frequencies, rel=1e-5) == together.frequencies[bought]
+
+
+def test_what_was_bought_since_joins_the_training():
+    """Sums of both where a product is in both, each alone elsewhere."""
+    trained = np.array([[2, 2, 2], [1, 1, 1]], np.float32)
+    history = History(
+        10, 0.0, {"c": 0}, np.array([0, 2]), np.array([3, 5], np.int32), trained, trained[:1]
+    )
+    history.add([("c", np.array([1, 5], np.int32), 0.0, 1.0)])
+    found = history.batch(["c", "other"], np.zeros(2))
+    assert [0, 3, 3] == found.indptr.tolist()
+    assert [1, 3, 5] == found.items.tolist()
+    assert [0.25, 0.5, 0.5] == found.frequencies[:, 1].tolist()
+    assert [3.0, 0.0] == found.baskets.tolist()
