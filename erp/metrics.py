@@ -4,11 +4,16 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import accumulate
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from erp.process import Failure
 
@@ -47,6 +52,41 @@ class Health:
         """What the stage still waits for, or None."""
         problems = [f"{part}: {problem}" for part, problem in self._problems.items() if problem]
         return "; ".join(problems) or None
+
+
+class BatchHistogram(Collector):
+    """A histogram that takes many values in one go; prometheus_client's locks for each.
+
+    Parameters
+    ----------
+    buckets : float, ascending, without infinity
+    """
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        buckets: Iterable[float],
+        registry: CollectorRegistry = REGISTRY,
+    ) -> None:
+        self._name, self._documentation, self._bounds = name, documentation, list(buckets)
+        self._labels = [floatToGoString(bound) for bound in [*self._bounds, float("inf")]]
+        self._counts, self._sum = [0] * len(self._labels), 0.0
+        self._lock = threading.Lock()
+        registry.register(self)
+
+    def observe(self, values: Iterable[float]) -> None:
+        """Count values, each in the first bucket whose bound it does not exceed."""
+        with self._lock:
+            for value in values:
+                self._counts[bisect_left(self._bounds, value)] += 1
+                self._sum += value
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """What Prometheus reads: buckets hold those below as well."""
+        with self._lock:
+            buckets = list(zip(self._labels, accumulate(self._counts), strict=True))
+            yield HistogramMetricFamily(self._name, self._documentation, buckets, self._sum)
 
 
 class _Server(ThreadingHTTPServer):
