@@ -54,7 +54,7 @@ from erp.sink.deliveries import BadMessageError, Reader, key_text
 log = logging.getLogger("erp.reco")
 
 STAGE = "recommender"  # its name in the dead letters and of its consumer group
-BATCH = 500  # sales read, looked at and answered at once
+BATCH = 1_000  # sales read, looked at and answered at once
 IDLE_TURN, FLIGHT_TURN = 0.2, 0.02  # s, the longest turn without and with a batch under way
 PATIENCE = 1.0  # s for a batch to be published, after which something is away
 PAUSES = (0.01, 1.0)  # s between two looks at a sale, at first and at most
@@ -314,7 +314,7 @@ class Service:
         The look was begun at the turn before, while the database had time.
         """
         corrected = followed is self.followed.corrected
-        limit = late_lines.CORRECTED_AT_ONCE if corrected else BATCH
+        limit = late_lines.CORRECTED_AT_ONCE if corrected else late_lines.AT_ONCE
         seen = self.patience.outlast(lambda: followed.collect(limit), "looking for late lines")
         followed.look_ahead(limit)
         better = [basket for basket in seen if basket.improved]

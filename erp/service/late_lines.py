@@ -29,7 +29,8 @@ from erp.service.sale_answers import BASKET_LINES_MAX
 PAUSES = (5.0, 300.0)  # s between two looks at an incomplete sale, at first and at most
 COMPLETE_PAUSES = (5.0, 60.0)  # s, the same of a sale that seemed complete
 QUIET = 5.0  # s without another line, after which those that came late are answered
-CORRECTED_AT_ONCE = 100  # corrected sales looked at in one go, whose every line is read
+AT_ONCE = 500  # sales looked at in one go, of most of which one line is asked
+CORRECTED_AT_ONCE = 100  # corrected ones, whose every line is read
 FOLLOWED_MAX = 20_000  # sales of each kind; beyond that the oldest is given up
 RECALLED = 2_000  # newest answers that seemed complete, followed after a restart
 RECENT = 60  # s before the newest answer, since when complete ones recalled count as corrected
