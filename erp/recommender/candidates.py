@@ -4,7 +4,7 @@ Candidates are the products with the largest B / sqrt(n) + P, where B sums the s
 basket's n products for the candidate and P is the customer's own decayed frequency. Where a basket
 leads to some, but not to as many as are ordered, bestsellers join them: of few products almost any
 may be the next. Learning and answering both look here. numba compiles it at the first call and
-keeps the result beside this file.
+keeps the result, see compiled.py.
 """
 
 from __future__ import annotations

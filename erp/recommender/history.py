@@ -240,7 +240,7 @@ class History:
 
     def warm_up(self) -> None:
         """Compile what adds a sale, or load it from the cache, ahead of the first one."""
-        self._merged([("", np.zeros(0, np.int32), self.origin, 1.0)])
+        list(self._merged([("", np.zeros(0, np.int32), self.origin, 1.0)]))
 
     def _add(self, sales: list[Change]) -> None:
         """The same for sales of different customers."""

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from erp.recommender import history as live
 from erp.recommender.history import DAY, ITEMS_KEPT, SCALES, History
 
 
@@ -27,9 +28,12 @@ def test_history_of_a_customer_is_bounded(history):
     assert sorted(items.tolist()) == items.tolist()
 
 
-def test_warming_up_leaves_no_trace(history):
-    """It knows nobody afterwards."""
+def test_warming_up_compiles_and_leaves_no_trace(history, monkeypatch):
+    """What adds a sale was called, and it knows nobody afterwards."""
+    called, merge = [], live._merge
+    monkeypatch.setattr(live, "_merge", lambda *given: (called.append(given), merge(*given)))
     history.warm_up()
+    assert 1 == len(called)
     assert not len(history.batch(["c", None], np.zeros(2)).items)
 
 
