@@ -8,6 +8,7 @@ candidates of the version before.
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numba
 
@@ -25,6 +26,5 @@ def version(sources: Iterable[Path]) -> str:
 
 
 # under NUMBA_CACHE_DIR, if that is set; where this cannot be written numba looks for another place
-numba.config.CACHE_DIR = str(
-    Path(numba.config.CACHE_DIR or HERE / "__pycache__", version(HERE.glob("*.py")))
-)
+_config: Any = numba.config  # whose settings are made when it is loaded
+_config.CACHE_DIR = str(Path(_config.CACHE_DIR or HERE / "__pycache__", version(HERE.glob("*.py"))))

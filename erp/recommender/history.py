@@ -245,12 +245,7 @@ class History:
     def _add(self, sales: list[Change]) -> None:
         """The same for sales of different customers."""
         for customer, added in self._merged(sales):
-            kept = slice(None)
-            if len(added) > 2 * ITEMS_KEPT:
-                frequencies = (added[1:, 1:] / (added[0, 1:] + 1)).sum(axis=1)
-                heaviest = np.argsort(-frequencies, kind="stable")[:ITEMS_KEPT]
-                kept = np.concatenate(([0], np.sort(heaviest) + 1))
-            self._added[customer] = added[kept]
+            self._added[customer] = _heaviest(added) if len(added) > 2 * ITEMS_KEPT else added
             self._added.move_to_end(customer)
             if len(self._added) > self.max_live:
                 self._added.popitem(last=False)
@@ -269,7 +264,8 @@ class History:
 
     def _added_of(self, customers: Sequence[str | None]) -> tuple[np.ndarray, np.ndarray]:
         """What was added of each, one behind the other, and where each begins."""
-        added = [self._added.get(customer, NOTHING) for customer in customers]
+        get = self._added.get
+        added = [NOTHING if one is None else get(one, NOTHING) for one in customers]
         return _ends(added), np.concatenate(added or [NOTHING])
 
     def batch(self, customers: Sequence[str | None], times: np.ndarray) -> HistoryRows:
@@ -291,6 +287,13 @@ class History:
         )  # fmt: skip
         pairs = slice(found.indptr[-1])
         return replace(found, items=found.items[pairs], frequencies=found.frequencies[pairs])
+
+
+def _heaviest(added: np.ndarray) -> np.ndarray:
+    """What was added of a customer, with the ITEMS_KEPT products of the largest frequencies."""
+    frequencies = (added[1:, 1:] / (added[0, 1:] + 1)).sum(axis=1)
+    heaviest = np.argsort(-frequencies, kind="stable")[:ITEMS_KEPT]
+    return added[np.concatenate(([0], np.sort(heaviest) + 1))]
 
 
 def _ends(arrays: Sequence[np.ndarray]) -> np.ndarray:
