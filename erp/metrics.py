@@ -86,7 +86,8 @@ class BatchHistogram(Collector):
         """What Prometheus reads: buckets hold those below as well."""
         with self._lock:
             buckets = list(zip(self._labels, accumulate(self._counts), strict=True))
-            yield HistogramMetricFamily(self._name, self._documentation, buckets, self._sum)
+            total = self._sum
+        yield HistogramMetricFamily(self._name, self._documentation, buckets, total)
 
 
 class _Server(ThreadingHTTPServer):

@@ -2,10 +2,13 @@
 
 It compiles a function anew when the file changed that it stands in, not when one did that it calls
 functions of (numba's manual, "Notes on Caching"): after an update the kernel would go on with the
-candidates of the version before.
+candidates of the version before. The folder is under NUMBA_CACHE_DIR, or else beside the sources,
+or where that cannot be written in the user's cache.
 """
 
+import os
 from collections.abc import Iterable
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,18 @@ def version(sources: Iterable[Path]) -> str:
     return together.hexdigest()[:16]
 
 
-# under NUMBA_CACHE_DIR, if that is set; where this cannot be written numba looks for another place
+def writable(bases: Iterable[Path], name: str) -> Path | None:
+    """The folder of this name in the first base where there can be one."""
+    for base in bases:
+        with suppress(OSError, RuntimeError):  # the latter where a user has no home
+            folder = base.expanduser() / name
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK):
+                return folder
+    return None
+
+
 _config: Any = numba.config  # whose settings are made when it is loaded
-_config.CACHE_DIR = str(Path(_config.CACHE_DIR or HERE / "__pycache__", version(HERE.glob("*.py"))))
+_bases = Path(_config.CACHE_DIR or HERE / "__pycache__"), Path("~/.cache/erp")
+if _folder := writable(_bases, version(HERE.glob("*.py"))):
+    _config.CACHE_DIR = str(_folder)

@@ -60,16 +60,13 @@ class Customers:
         """
         ends, codes = bought
         with self._lock:
-            sales = [
-                ObservedSale(
-                    sys.intern(customer),
-                    codes[first:end].tobytes(),
-                    self.newest if moment is None else moment,
-                )
-                for customer, moment, (first, end) in zip(
-                    customers, moments, pairwise(ends.tolist()), strict=True
-                )
-            ]
+            newest, sales = self.newest, []
+            for customer, moment, (first, end) in zip(
+                customers, moments, pairwise(ends.tolist()), strict=True
+            ):
+                when = newest if moment is None else moment
+                newest = max(newest, when)
+                sales.append(ObservedSale(sys.intern(customer), codes[first:end].tobytes(), when))
             return self._observe(keys, sales)
 
     def observe_from(self, other: Customers, codes: np.ndarray) -> int:
@@ -90,9 +87,10 @@ class Customers:
     def _observe(self, keys: np.ndarray, sales: list[ObservedSale]) -> int:
         """Add sales that are new or changed; how many."""
         changes: list[Change] = []
+        seen: dict[int, ObservedSale] = {}
         new = 0
         for key, trained, sale in zip(keys.tolist(), self._are_trained(keys), sales, strict=True):
-            before = self._observed.get(key)
+            before = seen.get(key) or self._observed.get(key)
             if before is None and trained:
                 continue
             if before is not None:
@@ -100,10 +98,12 @@ class Customers:
                     continue
                 changes.append((before.customer, before.items, before.moment, -1.0))
             changes.append((sale.customer, sale.items, sale.moment, 1.0))
-            self._observed.put(key, sale)
-            self.newest = max(self.newest, sale.moment)
+            seen[key] = sale
             new += 1
         self.history.add(changes)
+        for key, sale in seen.items():  # now that they are added
+            self._observed.put(key, sale)
+            self.newest = max(self.newest, sale.moment)
         return new
 
     def _are_trained(self, keys: np.ndarray) -> list[bool]:

@@ -342,7 +342,8 @@ def _merge(indptr, added, starts, items, ages, signs, half_lives, merged, lasts)
     """Write what was added of customers, each with a sale of ascending items.
 
     ages : of the sales in seconds, negative before the origin; signs : -1 takes a sale back;
-    lasts : where each ends in `merged`; she begins at indptr + starts
+    lasts : where each ends in `merged`; she begins at indptr + starts. Nothing is below 0: what is
+    taken back may have been forgotten.
     """
     weights = np.empty(3)
     for row in range(len(ages)):
@@ -352,7 +353,7 @@ def _merge(indptr, added, starts, items, ages, signs, half_lives, merged, lasts)
         for scale in range(3):
             passed = min(max(ages[row] / half_lives[scale], -FARTHEST), FARTHEST)
             weights[scale] = signs[row] * 2.0**passed
-            merged[to, 1 + scale] = added[indptr[row], 1 + scale] + weights[scale]
+            merged[to, 1 + scale] = max(added[indptr[row], 1 + scale] + weights[scale], 0.0)
         to += 1
         while at < last or other < end:
             is_old = other == end or (at < last and added[at, 0] <= items[other])
@@ -360,7 +361,7 @@ def _merge(indptr, added, starts, items, ages, signs, half_lives, merged, lasts)
             merged[to, 0] = added[at, 0] if is_old else items[other]
             for scale in range(3):
                 before = added[at, 1 + scale] if is_old else 0.0
-                merged[to, 1 + scale] = before + weights[scale] if is_new else before
+                merged[to, 1 + scale] = max(before + weights[scale], 0.0) if is_new else before
             at += is_old
             other += is_new
             to += 1

@@ -23,3 +23,13 @@ def test_the_version_changes_with_each_compiled_source(tmp_path):
     assert first == compiled.version([plain, called])
     called.write_text("@numba.njit\ndef one(): return 3")
     assert first != compiled.version([called, plain])
+
+
+def test_where_the_checkout_cannot_be_written_another_folder_of_the_version_is_taken(tmp_path):
+    """And none where there is no such place; numba alone would keep it by no version at all."""
+    barred = tmp_path / "a file"
+    barred.touch()
+    found = compiled.writable([barred, tmp_path / "home"], "version")
+    assert tmp_path / "home" / "version" == found
+    assert found.is_dir()
+    assert compiled.writable([barred], "version") is None

@@ -69,3 +69,11 @@ def test_what_was_bought_since_joins_the_training():
     assert [1, 3, 5] == found.items.tolist()
     assert [0.25, 0.5, 0.5] == found.frequencies[:, 1].tolist()
     assert [3.0, 0.0] == found.baskets.tolist()
+
+
+def test_what_was_forgotten_is_not_owed(history):
+    """A sale that is taken back after its customer was let go of does not count against another."""
+    history.max_live, items = 1, np.array([5, 7], np.int32)
+    for customer, sign in (("c", 1.0), ("other", 1.0), ("c", -1.0), ("c", 1.0)):
+        history.add([(customer, items, 0.0, sign)])
+    assert [0.5, 0.5] == history.batch(["c"], np.zeros(1)).frequencies[:, 1].tolist()

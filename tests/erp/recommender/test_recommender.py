@@ -292,6 +292,20 @@ def test_observed_sales_count_once():
     assert len(once) == 6
 
 
+def test_a_sale_that_could_not_be_added_is_not_remembered(monkeypatch):
+    """It counts when it comes again; one without a time is as new as the newest before it."""
+    model = fitted(PAIRS)
+    when = START + dt.timedelta(days=40)
+    sales = [("timed", "c", ["tea"], when), ("timeless", "d", ["tea"], None)]
+    with monkeypatch.context() as broken:
+        broken.setattr(type(model.customers.history), "_merged", None)
+        with pytest.raises(TypeError):
+            model.observe_many(sales)
+    assert 2 == model.observe_many(sales)
+    assert 0 == model.observe_many([sales[0], ("timeless", "d", ["tea"], when)])
+    assert known_of(model, "c") == known_of(model, "d")
+
+
 def test_observed_sales_move_to_a_newer_model():
     """A model that is replaced hands over the sales it saw."""
     old, new = fitted(PAIRS), fitted(PAIRS)
