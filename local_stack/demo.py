@@ -13,7 +13,6 @@ are emptied first. Exit code 0 if every count is right.
 
 import argparse
 import csv
-import fcntl
 import logging
 import os
 import signal
@@ -42,7 +41,7 @@ from local_stack.errors import StackError
 from local_stack.server import LOOPBACK
 from local_stack.stack import Stack
 from local_stack.stages import Stages
-from local_stack.toolchain import RUN_DIR
+from local_stack.toolchain import RUN_DIR, file_lock
 from local_stack.topics import read_spans
 
 log = logging.getLogger("local_stack.demo")
@@ -96,7 +95,8 @@ def main() -> int:
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, interrupt)
     try:
-        with held(options.folder), running_stack():
+        taken = f"another demo works in {options.folder}: stop it first"
+        with file_lock(options.folder / "lock", taken), running_stack():
             names = choose_names(connect({}))
             pipeline = connect(names)
             environment = stage_environment(names, options.folder)
@@ -172,18 +172,6 @@ def play(options: argparse.Namespace, pipeline: Pipeline, stages: Stages) -> int
         log.info("the replay has ended; the pages stay open until Ctrl-C")
         stages.watch()
     return 0 if right else 1
-
-
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """The folder is this demo's alone; raises StackError while another one works in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StackError(f"another demo works in {folder}: stop it first") from None
-        yield
 
 
 @contextmanager

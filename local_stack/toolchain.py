@@ -54,11 +54,17 @@ def find_java() -> str:
 
 
 @contextmanager
-def file_lock(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock that other processes on this machine respect."""
+def file_lock(path: Path, taken: str | None = None) -> Iterator[None]:
+    """Hold an exclusive lock that other processes on this machine respect.
+
+    With `taken` it does not wait for another who holds it: it raises StackError, which says that.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if taken else 0))
+        except BlockingIOError:
+            raise StackError(taken) from None
         yield
 
 
