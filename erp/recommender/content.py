@@ -9,7 +9,8 @@ import numpy as np
 
 from erp.recommender import artefact, checks, learning, logistic
 from erp.recommender.catalogue import Catalogue
-from erp.recommender.history import SCALES, History
+from erp.recommender.history import SCALES
+from erp.recommender.live_history import History
 from erp.recommender.popularity import Popularity
 from erp.recommender.settings import ModelSettings
 from erp.recommender.similarity import Similarity

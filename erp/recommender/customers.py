@@ -13,7 +13,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from erp.recommender.history import Change, History, HistoryRows
+from erp.recommender.history import HistoryRows
+from erp.recommender.live_history import Change, History
 from erp.recommender.observed import ObservedSale, ObservedSales
 from erp.recommender.sampling import Csr
 

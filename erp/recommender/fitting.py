@@ -15,7 +15,7 @@ import numpy as np
 from erp.memory import give_back
 from erp.recommender import learning, sampling, training_data
 from erp.recommender.catalogue import Catalogue
-from erp.recommender.history import fit_history
+from erp.recommender.live_history import fit_history
 from erp.recommender.model import Model
 from erp.recommender.settings import ModelSettings
 

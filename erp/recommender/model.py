@@ -19,8 +19,9 @@ from erp.recommender import answers, artefact, columns, content, learning
 from erp.recommender.candidates import Candidates, item_facts
 from erp.recommender.catalogue import Catalogue
 from erp.recommender.customers import Customers
-from erp.recommender.history import History, HistoryRows
+from erp.recommender.history import HistoryRows
 from erp.recommender.kernel import Answer, Kernel
+from erp.recommender.live_history import History
 from erp.recommender.popularity import Popularity
 from erp.recommender.sampling import Csr, distinct, keys_of_texts
 from erp.recommender.settings import ModelSettings

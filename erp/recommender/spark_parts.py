@@ -18,7 +18,8 @@ from pyspark import TaskContext
 from pyspark.sql import functions as F  # noqa: N812  as everybody calls it
 
 from erp.recommender import popularity
-from erp.recommender.history import SCALES, History, fit_history
+from erp.recommender.history import SCALES
+from erp.recommender.live_history import History, fit_history
 from erp.recommender.popularity import Popularity
 from erp.recommender.similarity import place_of_now, unscaled_weights
 from erp.recommender.spark_sales import Batches, Sales, batch_of

@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from erp.recommender import training_data
-from erp.recommender.history import DAY, SCALES, fit_history, rows_before
+from erp.recommender.history import DAY, SCALES, rows_before
+from erp.recommender.live_history import fit_history
 
 HALF_LIFE = 20.0  # days
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from erp.recommender import history as live
-from erp.recommender.history import DAY, ITEMS_KEPT, SCALES, History
+from erp.recommender import live_history as live
+from erp.recommender.history import DAY, SCALES
+from erp.recommender.live_history import ITEMS_KEPT, History
 
 
 @pytest.fixture

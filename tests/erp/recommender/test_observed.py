@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from erp.recommender.history import History
+from erp.recommender.live_history import History
 from erp.recommender.observed import ObservedSale, ObservedSales
 
 
