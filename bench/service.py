@@ -52,9 +52,9 @@ from erp.outbox import Outbox
 from erp.recommender.catalogue import Catalogue
 from erp.service import sale_answers
 from erp.service.baskets import Basket, Line, find_by_id
+from reco_service_stream import BATCH
 
 PARTS = ("backlog", "live", "soak", "chaos")
-BATCH = 1_000  # as the service's
 WARM_UP_SECONDS = 40  # of live sales: by then two cores have compiled the servers
 LINE_FIELDS = {"product_id": 1, "quantity": 1, "net_amount": 1}
 
