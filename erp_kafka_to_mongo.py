@@ -85,6 +85,7 @@ class Sink:
         silence = kafka.longest_silence(settings.consumer_instance)
         self.membership = Membership(silence, self.confirm)
         self.owned: set[Partition] = set()
+        self.first: Message | None = None  # of a batch that is being read
         self.joined = self.paused = False
         self.totals: Tally[str] = Tally()
         self.reported = (time.monotonic(), 0)  # when, and how many were read by then
@@ -132,11 +133,13 @@ class Sink:
         limit = self.batch_size
         if self.stop.remaining is not None:
             limit = min(limit, self.stop.remaining)
-        first = self.consumer.poll(PATIENCE if self.paused else IDLE_TURN)
+        self.first = self.consumer.poll(PATIENCE if self.paused else IDLE_TURN)
         self.membership.polled()
-        found = [first] if first is not None else []
-        if found and limit > 1:
-            found += self.consumer.consume(limit - 1, 0)
+        found = []
+        if self.first is not None and limit > 1:
+            found = self.consumer.consume(limit - 1, 0)
+        if self.first is not None:  # its partition did not go meanwhile
+            found.insert(0, self.first)
         messages = []
         for message in found:
             if (error := message.error()) is not None:
@@ -267,6 +270,7 @@ class Sink:
     def on_lost(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         """The partitions are another member's already, which reads what was not committed."""
         self.owned = set()
+        self.first = None
         self.pipeline.abandon()
         LAG.clear()  # it is another member's to tell
         consumer.unassign()
