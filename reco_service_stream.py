@@ -39,9 +39,10 @@ from erp.background import Background
 from erp.metrics import Health, serve
 from erp.outbox import Outbox
 from erp.process import Stop, add_endless_flags, argument_parser, run, start_logging
-from erp.service import late_lines, sale_answers, service_metrics
+from erp.service import sale_answers, service_metrics
 from erp.service.baskets import QUERY_TIMEOUT, Basket, WaitingSales
 from erp.service.composer import compose
+from erp.service.improver import Improver
 from erp.service.live_model import LiveModel
 from erp.service.outages import Patience
 from erp.service.publisher import AwayError, Outcome, Publisher
@@ -58,7 +59,7 @@ BATCH = 1_000  # sales read, looked at and answered at once
 IDLE_TURN, FLIGHT_TURN = 0.2, 0.02  # s, the longest turn without and with a batch under way
 PATIENCE = 1.0  # s for a batch to be published, after which something is away
 PAUSES = (0.01, 1.0)  # s between two looks at a sale, at first and at most
-COMMIT_EVERY, IMPROVE_EVERY, STATUS_EVERY = 0.5, 0.5, 10  # s
+COMMIT_EVERY, STATUS_EVERY = 0.5, 10  # s
 RECALL_EVERY = 5  # s, once more while the database cannot be asked for the answers of other copies
 DRAIN_SECONDS, GRACE_SECONDS = 6, 9  # after a signal, of the 10 s that a supervisor grants
 
@@ -81,13 +82,11 @@ class Service:
         self.sales_topic = settings.topic_prefix + contract.SALES.name
         answer_topic = settings.topic_prefix + contract.RECOMMENDATIONS
         self.answers = database[contract.RECOMMENDATIONS]
-        items = database[contract.SALES_ITEMS.name]
         self.waiting = WaitingSales(
-            items, settings.basket_deadline_seconds, settings.basket_quiet_seconds, PAUSES
-        )
-        self.followed = late_lines.Followed(items, settings.late_lines_seconds)
-        self.recall = late_lines.Recall(
-            self.answers, database[contract.SALES.name], settings.late_lines_seconds
+            database[contract.SALES_ITEMS.name],
+            settings.basket_deadline_seconds,
+            settings.basket_quiet_seconds,
+            PAUSES,
         )
         self.flight: Flight | None = None
         self.source = Source(
@@ -99,6 +98,9 @@ class Service:
             instance=settings.consumer_instance,
         )
         self.patience = Patience(self.source, self.waiting, stop, health)
+        self.improver = Improver(
+            database, settings.late_lines_seconds, self.waiting, self.patience, self.improve
+        )
         self.refusals = Refusals(
             dead_letters.outbox(settings.kafka),
             settings.topic_prefix + contract.DEAD_LETTER,
@@ -129,7 +131,7 @@ class Service:
             [
                 (settings.model_poll_seconds, self.model.refresh),
                 (settings.catalogue_poll_seconds, self.model.refresh_catalogue),
-                (RECALL_EVERY, self.recall.read),
+                (RECALL_EVERY, self.improver.recall.read),
                 (
                     settings.history_poll_seconds,
                     lambda: self.model.refresh_history(self.source.alone),
@@ -138,7 +140,7 @@ class Service:
         )
         self.reader = Reader(settings.topic_prefix)
         self.status = Status()
-        self.committed_at = self.improved_at = time.monotonic()
+        self.committed_at = time.monotonic()
 
     def run(self) -> None:
         """Until a signal; or until enough was read, and all that was read is answered."""
@@ -170,7 +172,7 @@ class Service:
             self.answer(found)
         if self.publisher.done:
             self.land()
-        self.improve()
+        self.improver.turn()
         now = time.monotonic()
         if now - self.committed_at >= COMMIT_EVERY:
             self.source.commit()
@@ -220,7 +222,7 @@ class Service:
             except BadMessageError as error:
                 self.refusals.refuse(message, error.error_class, str(error))
                 continue
-            self.followed.discard(sale.sale_id)
+            self.improver.followed.discard(sale.sale_id)
             basket = Basket(sale, message.timestamp()[1] / 1000, [message])
             self.source.release(self.waiting.add(basket))
         self.refusals.finish()
@@ -228,7 +230,7 @@ class Service:
     def delete(self, message: Message, sale_id: str) -> None:
         """A sale that is deleted loses its answer."""
         self.land()
-        self.followed.discard(sale_id)
+        self.improver.followed.discard(sale_id)
         if waited := self.waiting.discard(sale_id):
             self.source.release(waited.sources)
 
@@ -257,6 +259,11 @@ class Service:
         if baskets:
             self.publish(baskets, self.waiting, "first")
 
+    def improve(self, baskets: list[Basket], owner: WaitingSales) -> None:
+        """Give sales a better answer."""
+        self.publish(baskets, owner, "improved")
+        self.land()
+
     def publish(self, baskets: list[Basket], owner: WaitingSales, kind: str) -> None:
         """Score sales, and send their answers off as soon as the batch before has landed."""
         batch = compose(baskets, self.model.answers, self.refusals.refuse_sale)
@@ -281,7 +288,7 @@ class Service:
         owner.remove(ours)
         for basket in ours:
             self.source.release(basket.sources)
-            self.followed.add(basket, basket.sale.sale_id in outcome.replaced)
+            self.improver.followed.add(basket, basket.sale.sale_id in outcome.replaced)
         self.status.answered += len(outcome.published)
         service_metrics.count_answers([each.document for each in outcome.published], kind)
 
@@ -295,37 +302,6 @@ class Service:
                     raise AwayError("Kafka or MongoDB is away") from None
                 self.health.beat()
                 self.source.stay(0)
-
-    def improve(self) -> None:
-        """Answer again where more lines came than were answered."""
-        while not self.recall.found.empty():
-            for basket in self.recall.found.get():
-                if not self.waiting.knows(basket.sale.sale_id):
-                    self.followed.recall(basket)
-        now = time.monotonic()
-        if now - self.improved_at >= IMPROVE_EVERY:
-            self.improved_at = now
-            for followed in self.followed.kinds:
-                self.improve_among(followed)
-
-    def improve_among(self, followed: WaitingSales) -> None:
-        """Look once at sales that were answered; those with more lines get a better answer.
-
-        The look was begun at the turn before, while the database had time.
-        """
-        corrected = followed is self.followed.corrected
-        limit = late_lines.CORRECTED_AT_ONCE if corrected else late_lines.AT_ONCE
-        seen = self.patience.outlast(lambda: followed.collect(limit), "looking for late lines")
-        followed.look_ahead(limit)
-        better = [basket for basket in seen if basket.improved]
-        if better:
-            better = self.patience.outlast(
-                lambda: late_lines.not_answered_better(self.answers, better), "comparing answers"
-            )
-        self.followed.let_go(basket for basket in seen if basket not in better)
-        if better:
-            self.publish(better, followed, "improved")
-            self.land()
 
     def forget(self, partitions: set[int]) -> None:
         """Let go of the waiting sales of partitions that another copy reads from now on.
@@ -346,15 +322,15 @@ class Service:
     def look_for_answered(self, _partitions: set[int]) -> None:
         """Take over the improvable answers of a copy that may have died."""
         self.stop.rest()
-        self.recall.want()
-        self.background.once(self.recall.read)
+        self.improver.recall.want()
+        self.background.once(self.improver.recall.read)
 
     def report(self) -> None:
         """One line of what happened since the last one, and the gauges."""
         self.status.report(
             self.refusals.count,
             len(self.waiting),
-            len(self.followed.incomplete),
+            len(self.improver.followed.incomplete),
             self.source.lag(),
             self.model.version,
         )

@@ -98,7 +98,7 @@ def test_offset_of_a_partition_that_came_back_stays(shop, service, hold_back):
         service.accept(service.read())
     hold_back.set()
     service.land()
-    assert 0 == len(service.followed.complete)
+    assert 0 == len(service.improver.followed.complete)
     service.source.commit(wait=True)
     assert {0: 0} == shop.committed()
     shop.store("s", ["p2"])
@@ -120,7 +120,7 @@ def test_offset_of_a_sale_that_was_sent_again_while_published_stays(shop, servic
     service.land()
     service.source.commit(wait=True)
     assert {0: 1} == shop.committed()
-    assert 0 == len(service.followed.complete)
+    assert 0 == len(service.improver.followed.complete)
     shop.store("s", ["p1", "p2"])
     turn_until(service, lambda: not service.waiting)
     assert "new" == shop.answers()["s"]["customer_id"]
@@ -144,7 +144,7 @@ def test_sale_that_is_read_twice_is_looked_at_again_and_not_told_again(
 ):
     """After a crash answers are given anew; when the lines are the same, that is all."""
     monkeypatch.setattr(late_lines, "QUIET", 0.1)
-    service.followed = late_lines.Followed(shop.database.sales_items, 60)
+    service.improver.followed = late_lines.Followed(shop.database.sales_items, 60)
     shop.store("s", ["p1", "p2"])
 
     def answered(times):
@@ -153,11 +153,11 @@ def test_sale_that_is_read_twice_is_looked_at_again_and_not_told_again(
     for times in (1, 2):  # it may be read and answered within one turn
         shop.sell("s", 2)
         turn_until(service, lambda times=times: answered(times))
-    (followed,) = service.followed.corrected
+    (followed,) = service.improver.followed.corrected
     turn_until(service, lambda: followed.pause > late_lines.PAUSES[0])
     assert 2 == len(read_topic(RECOMMENDATIONS))
     shop.store("s", ["p1", "p3"])
-    service.followed.corrected._schedule(followed, 0)
+    service.improver.followed.corrected._schedule(followed, 0)
     turn_until(service, lambda: ["p1", "p3"] == products(shop.answers()["s"]))
     service.land()
     assert 3 == len(read_topic(RECOMMENDATIONS))
@@ -172,7 +172,7 @@ def test_late_lines_are_found_though_the_database_was_away_when_the_partition_ca
     service.waiting._deadline = 0.1
     turn_until(service, lambda: "late" in shop.answers())
     service.land()
-    service.followed.discard("late")
+    service.improver.followed.discard("late")
     lose_and_regain(shop, service)
     chores = service.background
     while not chores._extra.empty():  # for the first partition, and for this one
@@ -180,4 +180,4 @@ def test_late_lines_are_found_though_the_database_was_away_when_the_partition_ca
             chores._extra.get()()
     chores._due = [0] * len(chores._due)
     chores._do_due()
-    turn_until(service, lambda: any(kind.knows("late") for kind in service.followed.kinds))
+    turn_until(service, lambda: any(kind.knows("late") for kind in service.improver.followed.kinds))
