@@ -26,14 +26,15 @@ TEXT = "text/plain; charset=utf-8"
 class Health:
     """Whether the stage is alive and whether it is ready, as a supervisor asks.
 
-    Alive means that the main loop called `beat` within `patience` seconds. Ready means that each
-    of `parts` ("kafka", "model" ...) was reported without a problem; at first none is.
+    Alive means that the main loop called `beat` within `patience` seconds, once it began: to wait
+    for servers at the start has a bound of its own. Ready means that each of `parts` ("kafka",
+    "model" ...) was reported without a problem; at first none is.
     """
 
     def __init__(self, parts: Iterable[str], patience: float = 60) -> None:
         self._problems: dict[str, str | None] = dict.fromkeys(parts, "not started")
         self._patience = patience
-        self._last_beat = time.monotonic()
+        self._last_beat: float | None = None
 
     def beat(self) -> None:
         """Say that the main loop goes round."""
@@ -45,6 +46,8 @@ class Health:
 
     def dead(self) -> str | None:
         """Why the stage is not alive, or None."""
+        if self._last_beat is None:
+            return None
         silence = time.monotonic() - self._last_beat
         return f"no turn of the loop for {silence:.0f} s" if silence > self._patience else None
 

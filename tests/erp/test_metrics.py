@@ -61,10 +61,13 @@ def test_ready_once_every_part_is():
 
 
 def test_alive_while_the_loop_turns():
-    """/healthz fails once the loop was silent for longer than the patience."""
+    """/healthz fails once the loop was silent for longer than the patience; not at the start."""
     health = Health([], patience=0.05)
     port = serve(0, health, CollectorRegistry())
-    health._last_beat -= 1
+    time.sleep(0.1)
+    assert (200, "ok\n") == ask(port, "/healthz")
+    health.beat()
+    time.sleep(0.1)
     assert 503 == ask(port, "/healthz")[0]
     health._patience = 60
     health.beat()
