@@ -36,6 +36,7 @@ from erp.membership import Membership
 from erp.memory import set_aside
 from erp.metrics import Health, serve
 from erp.process import Failure, Stop, add_endless_flags, argument_parser, run, start_logging
+from erp.repeats import Seldom
 from erp.sink.deliveries import BadMessageError, Reader, origin_of
 from erp.sink.pipeline import Batch, Partition, Pipeline
 from erp.sink.replay import replay, show
@@ -85,6 +86,7 @@ class Sink:
         silence = kafka.longest_silence(settings.consumer_instance)
         self.membership = Membership(silence, self.confirm)
         self.owned: set[Partition] = set()
+        self.told = Seldom()  # of dead letters, which can be as many as messages
         self.first: Message | None = None  # of a batch that is being read
         self.joined = self.paused = False
         self.totals: Tally[str] = Tally()
@@ -208,7 +210,8 @@ class Sink:
             where = kafka.position(message)
             if self.tolerance == "stop":
                 raise Failure(f"{where} can't be stored, {error_class}: {reason}")
-            log.warning("%s can't be stored, %s: %s", where, error_class, reason)
+            if self.tolerance == "log" or self.told.due(error_class):
+                log.warning("%s can't be stored, %s: %s", where, error_class, reason)
             if self.tolerance == "dead-letter":
                 topic = self.dead_letter_topic
                 dead_letters.send(self.outbox, topic, message, error_class, reason, stage=STAGE)

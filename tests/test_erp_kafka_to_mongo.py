@@ -147,8 +147,19 @@ def test_a_bad_message_can_stop_the_sink_or_only_be_logged(shop, run_script, rea
     assert 1 == stopped.returncode
     assert "sales_items[" in stopped.stderr.splitlines()[-1]
     assert "not-json" in stopped.stderr.splitlines()[-1]
-    assert "1001 messages read" in shop.drain(SINK_ON_BAD_MESSAGE="log")
+    shop.send("sales_items", ("007", b"{"))
+    told = shop.drain(SINK_ON_BAD_MESSAGE="log")
+    assert "1002 messages read" in told
+    assert 2 == told.count("not-json")  # the log is the only place that tells of them
     assert [] == read_topic("dead_letter")
+
+
+def test_the_log_tells_of_many_dead_letters_once_of_each_kind(shop, read_topic):
+    """All of them are among the dead letters; a topic of rubbish must not fill the disk twice."""
+    shop.send("sales", *(("007", b"{") for _ in range(50)), *(("008", b"[]") for _ in range(50)))
+    told = shop.drain()
+    assert 100 == len(read_topic("dead_letter"))
+    assert (1, 1) == (told.count("not-json"), told.count("breaks-contract"))
 
 
 def test_what_is_too_large_for_mongodb_or_for_the_dead_letters_blocks_nothing(

@@ -4,15 +4,13 @@ Their offsets are let go of once Kafka has confirmed what was sent for them.
 """
 
 import logging
-import math
-import time
 
 from confluent_kafka import Message
 
 from erp import dead_letters, kafka
 from erp.metrics import Health
 from erp.process import Stop
-from erp.repeats import OnceInAWhile
+from erp.repeats import Seldom
 from erp.service import service_metrics
 from erp.service.baskets import Basket
 from erp.service.publisher import flush
@@ -48,14 +46,15 @@ class Refusals:
         self._dead_letter_topic, self._answer_topic = dead_letter_topic, answer_topic
         self._source, self._stop, self._health = source, stop, health
         self._put_aside: list[Message] = []
-        self._told_at = -math.inf
+        self._told = Seldom()
         self.count = 0  # of refused messages
 
     def refuse(self, message: Message, kind: str, reason: str) -> None:
         """Put a message aside that cannot be answered; the ones behind it go on."""
         service_metrics.REFUSED.labels(kind).inc()
         self.count += 1
-        self._tell("%s refused, %s: %s", kafka.position(message), kind, reason)
+        if self._told.due(kind):  # the service's line says how many there were
+            log.warning("%s refused, %s: %s", kafka.position(message), kind, reason)
         dead_letters.send(
             self._outbox, self._dead_letter_topic, message, kind, reason, stage=self._stage
         )
@@ -85,10 +84,3 @@ class Refusals:
         """The main loop waits here: it is alive, and a member of the group."""
         self._health.beat()
         self._source.stay(0)
-
-    def _tell(self, *words: str) -> None:
-        """Log one refusal in a while; the service's line says how many there were."""
-        now = time.monotonic()
-        if now - self._told_at >= OnceInAWhile.QUIET:
-            self._told_at = now
-            log.warning(*words)
