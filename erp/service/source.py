@@ -6,6 +6,7 @@ a message still held, partitions that come and go, and staying in the group whil
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -16,7 +17,7 @@ from erp.service.offsets import Offsets
 log = logging.getLogger("erp.source")
 
 NO_OFFSET = -1001  # librdkafka's OFFSET_INVALID: nothing committed yet
-KAFKA_TIMEOUT = 10  # s for a question to the brokers
+KAFKA_TIMEOUT, COUNT_TIMEOUT = 10, 1  # s for a question to the brokers; within the loop
 
 
 class Source:
@@ -49,6 +50,7 @@ class Source:
         self._offsets = Offsets()
         self._partitions: set[int] = set()
         self._partition_count = 0
+        self._moved = False  # partitions came or others went since they were counted
         self._paused = False
         self._early: list[Message] = []
         self.membership = Membership(kafka.longest_silence(instance), self._confirm)
@@ -60,7 +62,7 @@ class Source:
 
     @property
     def alone(self) -> bool:
-        """True while this member reads every partition that the topic had when it joined."""
+        """True while this member reads every partition that the topic had at the last move."""
         return 0 < len(self._partitions) == self._partition_count
 
     def skip_backlog(self) -> None:
@@ -124,12 +126,15 @@ class Source:
         return {number: behind for (_, number), behind in kafka.lag(self._consumer, own).items()}
 
     def close(self) -> None:
-        """Commit and leave the group, so that the others take over at once."""
+        """Commit what is done with and leave the group, so that the others take over at once."""
         self._consumer.close()
 
     def _poll(self, seconds: float) -> Message | None:
         message = self._consumer.poll(seconds)
         self.membership.polled()
+        if self._moved:  # not where the client tells of it, which may ask nothing there
+            self._moved = False
+            self._count_partitions()
         return message
 
     def _confirm(self) -> bool:
@@ -181,6 +186,7 @@ class Source:
         if partitions:
             # the client keeps a pause over the loss of a partition, also when reading went on since
             (consumer.pause if self._paused else consumer.resume)(partitions)
+        self._moved = True
         gained = {each.partition for each in partitions}
         self._partitions |= gained
         if gained:
@@ -206,9 +212,14 @@ class Source:
         log.info("partitions %s left, now %s", sorted(leaving), sorted(self._partitions))
         self._lost(leaving)
 
-    def _all_partitions(self) -> list[TopicPartition]:
-        known = self._consumer.list_topics(self._topic, timeout=KAFKA_TIMEOUT).topics[self._topic]
+    def _all_partitions(self, timeout: float = KAFKA_TIMEOUT) -> list[TopicPartition]:
+        known = self._consumer.list_topics(self._topic, timeout=timeout).topics[self._topic]
         return [TopicPartition(self._topic, number) for number in known.partitions]
+
+    def _count_partitions(self) -> None:
+        """See whether the topic has more than before; where Kafka does not say, as many."""
+        with suppress(KafkaException):
+            self._partition_count = len(self._all_partitions(COUNT_TIMEOUT))
 
     def _skip(self) -> int:
         """Commit the end of each partition without an offset; how many messages that skips."""

@@ -5,6 +5,7 @@ from threading import Timer
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions
 
 from erp.kafka import ensure_topics
 from erp.outbox import Outbox
@@ -219,4 +220,10 @@ def test_alone_is_who_reads_all_partitions(settings, topic):
     send(settings, topic, "a")
     take(source, 1)
     assert source.alone
+    admin = AdminClient(settings.kafka)
+    (grown,) = admin.create_partitions([NewPartitions(topic, 3)]).values()
+    grown.result(PATIENCE)
+    source._on_assign(source._consumer, [])  # as when the new one goes to another member
+    source.stay(0)
+    assert not source.alone
     source.close()
