@@ -25,6 +25,7 @@ some behind it: their answers replace themselves.
 
 import logging
 import time
+from contextlib import closing
 from dataclasses import replace
 from queue import Empty
 from typing import Any, NamedTuple
@@ -144,19 +145,19 @@ class Service:
 
     def run(self) -> None:
         """Until a signal; or until enough was read, and all that was read is answered."""
-        try:
-            self.patience.outlast(self.model.start, "reading the products")
-            self.background.start()
-            self.background.once(self.model.refresh_history)
-            self.source.subscribe()
-            self.stop.rest()  # compiling and loading the model is no idle time
-            while not self.stop.requested and not (self.stop.due and not self.waiting):
-                self.turn()
-            self.drain()
-        except AwayError as reason:
-            log.warning("%s: what is in hand is read again at the next start", reason)
-        self.source.commit(wait=True)
-        self.source.close()
+        with closing(self.source):  # also when it fails, so that the others need not wait
+            try:
+                self.patience.outlast(self.model.start, "reading the products")
+                self.background.start()
+                self.background.once(self.model.refresh_history)
+                self.source.subscribe()
+                self.stop.rest()  # compiling and loading the model is no idle time
+                while not self.stop.requested and not (self.stop.due and not self.waiting):
+                    self.turn()
+                self.drain()
+            except AwayError as reason:
+                log.warning("%s: what is in hand is read again at the next start", reason)
+            self.source.commit(wait=True)
         self.report()
 
     def turn(self) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import msgspec
 from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from pymongo import ReplaceOne
 
 from erp import kafka, mongo
@@ -111,6 +112,12 @@ class Shop:
                 each.partition: reader.get_watermark_offsets(each, timeout=PATIENCE)[1]
                 for each in self._partitions(reader)
             }
+
+    def members(self):
+        """The copies of the service that the group has."""
+        name = f"{self.settings.consumer_group_prefix}recommender"
+        admin = AdminClient(self.settings.kafka)
+        return admin.describe_consumer_groups([name])[name].result(PATIENCE).members
 
     @contextmanager
     def _reader(self):

@@ -8,12 +8,12 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from erp import contract
 from erp.outbox import Outbox
 from tests.environments import ROOT
 from tests.sink_shop import LINE, SALE, Shop, rows, stored
+from tests.topics import limit_messages
 from tests.waiting import PATIENCE, until
 
 
@@ -166,7 +166,7 @@ def test_what_is_too_large_for_mongodb_or_for_the_dead_letters_blocks_nothing(
     shop, database, settings, read_topic, run_script
 ):
     """A letter has its bytes while its topic takes them; else it says where they stand."""
-    allow_large_sales(settings)
+    limit_messages(settings.kafka, settings.topic_prefix + "sales", 40_000_000)
     huge = json.dumps({**SALE, "store_id": "x" * 17_000_000})
     shop.outbox = Outbox(settings.kafka, **{"message.max.bytes": 60_000_000})
     shop.send("sales", ("007", huge), ("1", b"{" * 1_048_000), ("2", b"{" * 20_000_000), SALE)
@@ -275,18 +275,6 @@ def test_metrics_tell_what_was_stored_and_what_waits(shop, run_script, database)
         "erp_sink_up 1.0",
     ):
         until(lambda told=told: _page_with(address, told))
-
-
-def allow_large_sales(settings):
-    """Let the topic of sales take messages of 40 MB."""
-    change = ConfigEntry(
-        "max.message.bytes", "40000000", incremental_operation=AlterConfigOpType.SET
-    )
-    topic = ConfigResource(
-        ConfigResource.Type.TOPIC, settings.topic_prefix + "sales", incremental_configs=[change]
-    )
-    admin = AdminClient(settings.kafka)
-    admin.incremental_alter_configs([topic])[topic].result(30)
 
 
 def _page_with(address, wanted):

@@ -11,6 +11,7 @@ import pytest
 from erp.contract import RECOMMENDATIONS, Sale
 from tests import waiting
 from tests.service_shop import NOON, PATIENCE, SCRIPT, Shop, latest, owned, page, products
+from tests.topics import limit_messages
 
 GRACE = 10  # s that a supervisor waits after SIGTERM
 
@@ -251,3 +252,15 @@ def test_readyz_notices_a_server_that_is_away(shop, run_script, stack):
     wait_for((200, "ok\n"))
     assert (200, "ok\n") == page(service, "healthz")
     assert 0 == service.stop()
+
+
+def test_a_copy_that_cannot_go_on_leaves_its_sales_to_the_others_at_once(shop, run_script):
+    """Kafka refuses its answers: exit 1, one line, and no member that is waited for."""
+    limit_messages(shop.settings.kafka, shop.prefix + RECOMMENDATIONS, 100)
+    shop.store("s", ["p1"])
+    shop.sell("s", 1)
+    service = run_script.start(SCRIPT)
+    assert 1 == service.wait()
+    assert service.stderr.splitlines()[-1].startswith("error: Kafka refused 1 message")
+    assert [] == shop.members()
+    assert 0 == sum(shop.committed().values())
