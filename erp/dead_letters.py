@@ -26,6 +26,7 @@ OVERHEAD = 512  # bytes of a message beside key, value and headers, at most
 LEFT_BEHIND = "value_left_behind"  # header: bytes of the value, which stands in its source only
 REASON_LENGTH = 500  # characters
 QUERY_TIMEOUT = 10  # s for a question to the brokers
+TURN, SILENCE = 1.0, 30  # s, the longest wait for messages, and without any until Kafka is away
 _TELL_THE_END: dict[str, Any] = {"enable.partition.eof": True}
 
 
@@ -151,10 +152,18 @@ class Shelf:
         self._ends: dict[int, int] = {}
 
     def letters(self) -> Iterator[DeadLetter]:
-        """Those that stand in the topic now; the ones that arrive meanwhile are not read."""
+        """Those that stand in the topic now; the ones that arrive meanwhile are not read.
+
+        Raises Failure when Kafka goes away, and KafkaException when it is away.
+        """
         waiting = self._assign()
+        silence = 0.0
         while waiting:
-            for message in self._consumer.consume(500, 1.0):
+            messages = self._consumer.consume(500, TURN)
+            silence = 0 if messages else silence + TURN
+            if silence >= SILENCE:
+                raise Failure("Kafka does not answer; no dead letter is lost")
+            for message in messages:
                 _, partition, offset = kafka.place(message)
                 if (error := message.error()) is not None:
                     if error.code() != KafkaError._PARTITION_EOF:
