@@ -19,7 +19,8 @@ class Rejects:
     """Refused rows on the disk as they come; while one run writes them no other may.
 
     With `keep` the first so many bytes of an earlier run's file stay, and writing goes on after
-    them; else it begins anew. A file of anything else is left alone: UsageError.
+    them; else it begins anew. A file of anything else is left alone: UsageError. Where somebody
+    moves or deletes it meanwhile, as what is dealt with, a new one is begun.
     """
 
     def __init__(self, path: Path, keep: int = 0) -> None:
@@ -42,8 +43,9 @@ class Rejects:
         rows = [(name, *fault) for fault in faults]
         if not rows:
             return
-        writer = csv.writer(self._file)
         try:
+            self._follow()
+            writer = csv.writer(self._file)
             if self._regular and not self.size:
                 writer.writerow(COLUMNS)
             writer.writerows(rows)
@@ -65,6 +67,12 @@ class Rejects:
             self.path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # what a full disk did not take was told
             self._file.close()
+
+    def _follow(self) -> None:
+        """Begin a file anew where somebody moved or deleted the one that was written."""
+        if self._regular and not _same(self.path, self._file):
+            self._file.close()
+            self._file = _opened(self.path)
 
     def _failure(self, error: OSError) -> Failure:
         return Failure(
@@ -89,3 +97,10 @@ def _opened(path: Path) -> IO[str]:
         if before.readline(len(_HEADER) + 1).rstrip() not in ("", _HEADER):
             raise UsageError(f"{path} holds something else than refused rows: set --rejects")
     return file
+
+
+def _same(path: Path, file: IO[str]) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False

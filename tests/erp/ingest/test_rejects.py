@@ -45,6 +45,19 @@ def test_a_new_job_begins_a_new_file_and_leaves_none_without_refused_rows(path):
     assert not path.exists()
 
 
+@pytest.mark.parametrize("away", [Path.unlink, lambda path: path.rename(path.with_name("done"))])
+def test_a_file_that_was_dealt_with_is_begun_anew(path, away):
+    """Beside --watch somebody takes away what is mended; what comes after is told all the same."""
+    rejects = Rejects(path)
+    rejects.add("a.csv", [Fault(2, "", "", "mended")])
+    away(path)
+    rejects.add("b.csv", [Fault(3, "", "", "broken")])
+    assert "file,line,column,value,reason\nb.csv,3,,,broken" == "\n".join(path.read_text().split())
+    assert path.stat().st_size == rejects.size
+    with pytest.raises(Failure, match="another producer is at work"):
+        Rejects(path)
+
+
 def test_two_runs_never_write_one_file(path):
     """The second is told of the first; once that ends there is room."""
     first = Rejects(path)
