@@ -19,7 +19,15 @@ from erp.ingest.csv_files import CsvFile
 from erp.ingest.csv_reader import Block, read_blocks
 from erp.ingest.rows import kinds, natural_keys
 from erp.ingest.scratch import scratch
-from erp.ingest.values import COMMA_ONLY, POINT_ONLY, DateOrder, Decimal, Forms, split_dates
+from erp.ingest.values import (
+    COMMA_ONLY,
+    POINT_GROUP,
+    POINT_ONLY,
+    DateOrder,
+    Decimal,
+    Forms,
+    split_dates,
+)
 
 log = logging.getLogger("erp.csv")
 
@@ -78,8 +86,14 @@ def survey(
             yield block
         repeated = buckets.repeated()
     orders = {name: date_order or evidence.date_order(name) for name in dates}
-    forms = Forms(decimal or evidence.decimal(), orders, time_zone)
+    forms = Forms(decimal or evidence.decimal(), decimal is not None, orders, time_zone)
     _warn(file, forms)
+    if evidence.doubtful and not decimal:
+        log.warning(
+            "%s: 1.234 is read as a fraction, and nothing tells that it is no thousand:"
+            " --decimal says which",
+            file.name,
+        )
     yield Survey(rows, forms, repeated)
 
 
@@ -104,18 +118,26 @@ class _Evidence:
 
     commas: bool = False
     points: bool = False
+    groups: bool = False  # points before three digits
     orders: dict[str, set[DateOrder]] = field(default_factory=dict)
 
     def see_numbers(self, text: pl.Series) -> None:
-        if not self.commas and text.str.contains(",", literal=True).any():
+        if not self.commas and text.str.contains(r",|\.\d+\.").any():  # faster than the whole form
             self.commas = bool(text.str.strip_chars().str.contains(COMMA_ONLY).any())
         if not self.points and text.str.contains(".", literal=True).any():
-            self.points = bool(text.str.strip_chars().str.contains(POINT_ONLY).any())
+            text = text.str.strip_chars()
+            self.points = bool(text.str.contains(POINT_ONLY).any())
+            self.groups = self.groups or bool(text.str.contains(POINT_GROUP).any())
 
     def decimal(self) -> Decimal:
         if self.commas:
             return Decimal.MIXED if self.points else Decimal.COMMA
         return Decimal.POINT
+
+    @property
+    def doubtful(self) -> bool:
+        """True where points may as well group thousands."""
+        return self.groups and not (self.points or self.commas)
 
     def see_dates(self, name: str, text: pl.Series) -> None:
         """Note whether dates that end in a year can only be day first, or only month first."""

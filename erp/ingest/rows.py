@@ -47,9 +47,12 @@ def check(table: Table, frame: pl.DataFrame, forms: Forms, largest: int | None =
             continue
         text = frame[name]
         done = text.dtype == TYPES[kind]
-        values, reasons = (text, None) if done else CASTS[kind](text, forms, name)
+        if kind is str:
+            values, reasons = _without_blanks(text), None
+        else:
+            values, reasons = (text, None) if done else CASTS[kind](text, forms, name)
         if name in required:
-            reasons = _missing(text, values, reasons)
+            reasons = _missing(values, reasons)
         if reasons is not None:
             bad = good & reasons.is_not_null()
             faults += [
@@ -135,13 +138,16 @@ def _encode(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _missing(text: pl.Series, values: pl.Series, reasons: pl.Series | None) -> pl.Series | None:
-    """The reasons, with one for what is blank, or nothing but such blanks as a cast leaves out."""
-    # none begins with a blank
-    if text.is_empty() or (values.null_count() == 0 and str(text.min()) > " "):
+def _without_blanks(text: pl.Series) -> pl.Series:
+    """What is nothing but blanks, as in columns of a fixed width, is absent, as what is empty."""
+    if text.is_empty() or (str(text.min()) > " " and str(text.max()) < "\x80"):
+        return text  # none begins with a blank, of ASCII or beyond
+    return pl.select(pl.when(text.str.strip_chars() != "").then(text)).to_series()
+
+
+def _missing(values: pl.Series, reasons: pl.Series | None) -> pl.Series | None:
+    """The reasons, with one for what is absent."""
+    if values.null_count() == 0:
         return reasons
-    blank = values.is_null() | (text.str.strip_chars(" \t\r\n") == "")
-    if not blank.any():
-        return reasons
-    missing = pl.select(pl.when(blank).then(pl.lit("missing_value"))).to_series()
+    missing = pl.select(pl.when(values.is_null()).then(pl.lit("missing_value"))).to_series()
     return missing if reasons is None else reasons.fill_null(missing)

@@ -20,16 +20,21 @@ _POINT = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _COMMA_THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+\.\d+$"  # 1,234.56: only one reading
 _COMMA = r"^[+-]?(\d+,?\d*|,\d+)([eE][+-]?\d+)?$"
 _POINT_THOUSANDS = r"^[+-]?\d{1,3}(\.\d{3})+,\d+$"  # 1.234,56: only one reading
-_POINT_GROUPS = r"^[+-]?\d{1,3}(\.\d{3})+$"  # 1.234: a number and a bit, or a thousand and more
-_COMMA_GROUPS = r"^[+-]?\d{1,3}(,\d{3})+$"  # 1,234: likewise
-COMMA_ONLY = rf"{_POINT_THOUSANDS}|^[+-]?\d*,(\d{{1,2}}|\d{{4,}})([eE][+-]?\d+)?$"  # certain
-POINT_ONLY = rf"{_COMMA_THOUSANDS}|^[+-]?\d*\.(\d{{1,2}}|\d{{4,}})([eE][+-]?\d+)?$"  # certain
+POINT_GROUP = r"^[+-]?[1-9]\d{0,2}\.\d{3}$"  # 1.234: a number and a bit, or a thousand and more
+_COMMA_GROUP = r"^[+-]?[1-9]\d{0,2},\d{3}$"  # 1,234: likewise
+# marks that can only group thousands: others follow, or the other mark does
+_GROUPING_POINTS = rf"{_POINT_THOUSANDS}|^[+-]?[1-9]\d{{0,2}}(\.\d{{3}}){{2,}}$"
+_GROUPING_COMMAS = rf"{_COMMA_THOUSANDS}|^[+-]?[1-9]\d{{0,2}}(,\d{{3}}){{2,}}$"
+# a mark that can only begin a fraction: no three digits follow, or no group goes before
+_FRACTION = r"^[+-]?(\d*{0}(\d{{1,2}}|\d{{4,}})|(0?|\d{{4,}}){0}\d{{3}})([eE][+-]?\d+)?$"
+COMMA_ONLY = f"{_GROUPING_POINTS}|{_FRACTION.format(',')}"
+POINT_ONLY = f"{_GROUPING_COMMAS}|{_FRACTION.format('[.]')}"
 _NOT_FINITE = r"(?i)^[+-]?(nan|inf|infinity)$"
 
 _CLOCK = (
     r"(?:,?[T ](?P<hour>\d{1,2}):(?P<minute>\d{2})"
     r"(?::(?P<second>[0-5]\d)(?:[.,](?P<fraction>\d+))?)?"
-    r" ?(?P<half>[AaPp]\.?[Mm]\.?)?"
+    r"\s?(?P<half>[AaPp]\.?\s?[Mm]\.?)?"  # 6:05 p. m. in Spanish, with a narrow blank or two
     r" ?(?P<offset>Z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?)?$"
 )
 _USUAL_TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d$"
@@ -56,9 +61,13 @@ class DateOrder(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Forms:
-    """How a file writes its numbers and dates; a date column that is not named is ISO 8601."""
+    """How a file writes its numbers and dates; a date column that is not named is ISO 8601.
+
+    `given` says that the decimal mark is somebody's word: the other mark then groups thousands.
+    """
 
     decimal: Decimal = Decimal.POINT
+    given: bool = False
     date_orders: dict[str, DateOrder] = field(default_factory=dict)
     time_zone: str = "UTC"  # of times without an offset
 
@@ -78,23 +87,26 @@ def _float(text: pl.Series, forms: Forms, _name: str) -> Cast:
 def _number(text: pl.Series, forms: Forms) -> Cast:
     """Numbers in the file's form; what has two readings has none."""
     written = pl.col("text").str.strip_chars()
+    points, commas = _GROUPING_POINTS, _GROUPING_COMMAS
+    if forms.given:
+        points, commas = f"{points}|{POINT_GROUP}", f"{commas}|{_COMMA_GROUP}"
     pointed = (
-        pl.when(written.str.contains(_COMMA_THOUSANDS))
+        pl.when(written.str.contains(commas))
         .then(written.str.replace_all(",", "", literal=True))
         .when(written.str.contains(_POINT))
         .then(written)
     ).cast(pl.Float64, strict=False)
     without_points = written.str.replace_all(".", "", literal=True)
     with_comma = (
-        pl.when(written.str.contains(_POINT_THOUSANDS) | written.str.contains(_COMMA))
+        pl.when(written.str.contains(f"{points}|{_COMMA}"))
         .then(without_points.str.replace(",", ".", literal=True))
     ).cast(pl.Float64, strict=False)  # fmt: skip
-    groups, ambiguous = f"{_COMMA_GROUPS}|{_POINT_GROUPS}", "ambiguous_number"
+    groups, ambiguous = f"{_COMMA_GROUP}|{POINT_GROUP}", "ambiguous_number"
     match forms.decimal:
         case Decimal.POINT:
-            value, other, groups = pointed, with_comma, _COMMA_GROUPS
+            value, other, groups = pointed, with_comma, _COMMA_GROUP
         case Decimal.COMMA:
-            value, other, groups = with_comma, pointed, _POINT_GROUPS
+            value, other, groups = with_comma, pointed, POINT_GROUP
         case Decimal.MIXED:
             certain = ~written.str.contains(groups)
             value = pl.when(certain).then(pl.coalesce(pointed, with_comma))

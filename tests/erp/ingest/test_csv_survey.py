@@ -70,6 +70,11 @@ def test_what_a_person_says_overrules_the_file(survey):
         (["1.5", "2"], Decimal.POINT),
         (["1,5", "1.234"], Decimal.COMMA),
         (["1.234,5"], Decimal.COMMA),
+        (["1.234.567", "1.234"], Decimal.COMMA),
+        (["1,234,567", "1,234"], Decimal.POINT),
+        (["1,5", "0.125"], Decimal.MIXED),
+        (["0,125"], Decimal.COMMA),
+        (["1234,567"], Decimal.COMMA),
         (["1,5", "1.5"], Decimal.MIXED),
     ],
 )
@@ -81,6 +86,24 @@ def test_the_whole_file_tells_the_decimal_mark(survey, prices, expected):
     rows = "".join(f'{n},"{price}"\n' for n, price in enumerate(prices))
     _, found = survey(PRODUCTS, "product_id,unit_price\n" + rows)
     assert expected == found.forms.decimal
+
+
+@pytest.mark.parametrize(
+    ("prices", "given", "expected"),
+    [
+        (["12.900", "450"], None, True),
+        (["12.900", "4.5"], None, False),
+        (["12.900", "0.125"], None, False),
+        (["12.900", "4,5"], None, False),  # refused
+        (["12.900", "450"], Decimal.COMMA, False),
+        (["450"], None, False),
+    ],
+)
+def test_points_that_may_group_thousands_are_told(survey, caplog, prices, given, expected):
+    """Prices in whole pesos, say; whose word is asked for."""
+    rows = "".join(f"{n};{price}\n" for n, price in enumerate(prices))
+    survey(PRODUCTS, "product_id;unit_price\n" + rows, decimal=given)
+    assert expected == ("products.csv: 1.234 is read as a fraction" in caplog.text)
 
 
 def test_of_rows_with_one_key_the_first_is_sent(survey):

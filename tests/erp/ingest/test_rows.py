@@ -29,9 +29,9 @@ def reasons_of(checked):
     return [fault.reason for fault in checked.faults]
 
 
-def price(text, decimal=Decimal.POINT):
+def price(text, decimal=Decimal.POINT, given=False):
     """The number that a price is read as, or the reason why it is not."""
-    checked = check(PRODUCTS, {"product_id": "1", "unit_price": text}, Forms(decimal))
+    checked = check(PRODUCTS, {"product_id": "1", "unit_price": text}, Forms(decimal, given))
     return (
         values_of(checked)[0]["unit_price"] if checked.messages.height else reasons_of(checked)[0]
     )
@@ -82,7 +82,10 @@ def test_columns_that_a_file_lacks_are_null():
     assert {None} == {value[name] for name in PRODUCTS.columns[1:]}
 
 
-@pytest.mark.parametrize("blank", [None, " ", "\t"])
+BLANKS = [None, " ", "\t ", "\u00a0", "\u2028"]  # of Unicode's the last breaks no line
+
+
+@pytest.mark.parametrize("blank", BLANKS)
 def test_required_values_must_be_there(blank):
     """An empty or blank key refuses the row and names its column."""
     checked = check(SALES_ITEMS, {"sale_id": "1", "line_n": "1", "product_id": blank})
@@ -91,12 +94,23 @@ def test_required_values_must_be_there(blank):
     ]
 
 
-@pytest.mark.parametrize("blank", [None, " ", "\u00a0", "\u2028"])
+@pytest.mark.parametrize("blank", BLANKS)
 def test_a_required_number_or_time_must_be_there(blank):
-    """Whatever the blank, of which Unicode has many, such as the one that breaks no line."""
+    """Whatever the blank, of which Unicode has many."""
     line = {"sale_id": "1", "line_n": blank, "product_id": "1"}
     assert ["missing_value"] == reasons_of(check(SALES_ITEMS, line))
     assert ["missing_value"] == reasons_of(check(SALES, {"sale_id": "1", "sale_datetime": blank}))
+
+
+@pytest.mark.parametrize("blank", BLANKS)
+def test_what_is_blank_is_absent(blank):
+    """A column of a fixed width has blanks for a sale without a customer: no customer, not one."""
+    sales = [
+        {"sale_id": "1", "sale_datetime": "2024-02-29", "customer_id": c} for c in (blank, "a b ")
+    ]
+    checked = check(SALES, sales)
+    assert [None, "a b "] == [value["customer_id"] for value in values_of(checked)]
+    assert [] == checked.faults
 
 
 def test_a_bad_row_leaves_its_neighbours_alone():
@@ -118,6 +132,9 @@ def test_a_bad_row_leaves_its_neighbours_alone():
         ("0.1", 0.1),
         ("1,234.56", 1234.56),
         ("1,234", "ambiguous_number"),
+        ("1,234,567", 1234567.0),
+        ("1.234.567", "other_decimal_mark"),
+        ("0,125", "other_decimal_mark"),
         ("1,5", "other_decimal_mark"),
         ("NaN", "not_finite"),
         ("-inf", "not_finite"),
@@ -143,6 +160,8 @@ def test_numbers_with_a_decimal_point(text, expected):
         ("1,234", 1.234),
         ("1,5e3", 1500.0),
         ("1.234", "ambiguous_number"),
+        ("1.234.567", 1234567.0),
+        ("0.125", "other_decimal_mark"),
         ("12.5", "other_decimal_mark"),
         ("1,2,3", "not_a_number"),
     ],
@@ -153,8 +172,28 @@ def test_numbers_with_a_decimal_comma(text, expected):
 
 
 @pytest.mark.parametrize(
+    ("text", "decimal", "expected"),
+    [
+        ("12.900", Decimal.COMMA, 12900.0),
+        ("12.9", Decimal.COMMA, "other_decimal_mark"),
+        ("12,900", Decimal.POINT, 12900.0),
+        ("12.900", Decimal.POINT, 12.9),
+    ],
+)
+def test_where_the_decimal_mark_is_given_the_other_groups_thousands(text, decimal, expected):
+    """Somebody's word leaves one reading."""
+    assert expected == price(text, decimal, given=True)
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
-    [("1,5", 1.5), ("1.5", 1.5), ("1.234", "mixed_decimal_mark"), ("1,234", "mixed_decimal_mark")],
+    [
+        ("1,5", 1.5),
+        ("1.5", 1.5),
+        ("1.234.567", 1234567.0),
+        ("1.234", "mixed_decimal_mark"),
+        ("1,234", "mixed_decimal_mark"),
+    ],
 )
 def test_numbers_of_a_file_that_mixes_both_marks(text, expected):
     """Certain ones are read, those with two readings are refused."""
@@ -220,6 +259,8 @@ def test_truth_values(text, expected):
         ("12-31-2024", "2024-12-31T00:00:00Z"),
         ("5.5.2024", "2024-05-05T00:00:00Z"),
         ("31/12/2024 11:59 PM", "2024-12-31T23:59:00Z"),
+        ("31/12/2024 6:05 p. m.", "2024-12-31T18:05:00Z"),
+        ("31/12/2024 6:05:07\u202fa.\u00a0m.", "2024-12-31T06:05:07Z"),
         ("31/12/2024 12:05 a.m.", "2024-12-31T00:05:00Z"),
         ("3/4/2024", "ambiguous_date"),
         ("2024-02-30", "not_a_date"),
