@@ -99,7 +99,7 @@ def flags() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="with --watch: end when no file came for so long",
     )
-    add("--encoding", help="of the files, such as cp1252 (default: UTF-8, or as their mark says)")
+    add("--encoding", help="of files without a mark of their own, such as cp1252 (default: UTF-8)")
     add("--decimal", choices=["point", "comma"], help="decimal mark (default: as the file shows)")
     add(
         "--date-order",
@@ -172,8 +172,9 @@ def carry_out(job: Job, args: argparse.Namespace, files: Files) -> int:
 
 def input_files(args: argparse.Namespace) -> Files:
     """The files of the tables that are needed; the sales too where they choose among lines."""
+    if unread := csv_files.unread(args.csv_dir):
+        log.warning("not named like sales-2024-01.csv or sales.csv.gz: %s", ", ".join(unread))
     if args.watch:  # finds them by itself
-        csv_files.find(args.csv_dir)
         return {}
     needed = [table for table in contract.TABLES if table in args.tables]
     choosing = args.mode == "live" or args.since or args.until or args.limit is not None
@@ -256,6 +257,10 @@ def opening_state(args: argparse.Namespace, settings: Settings, files: Files) ->
         "since": args.since,
         "until": args.until,
         "limit": args.limit,
+        "encoding": args.encoding,
+        "decimal": args.decimal,
+        "date_order": args.date_order,
+        "business_timezone": settings.business_timezone,
     }
     if args.mode == "live":  # its position is a number of sales, which other files would shift
         sales = [file for table in (SALES, SALES_ITEMS) for file in files.get(table, [])]

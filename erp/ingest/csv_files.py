@@ -29,6 +29,8 @@ _NAMES = {
     table: re.compile(rf"{table.name}([-._]?\d.*|[-.].+)?\.(csv|tsv|txt)(\.gz)?", re.IGNORECASE)
     for table in sorted(TABLES, key=lambda table: -len(table.name))
 }
+_ALIKE = re.compile(rf"({'|'.join(table.name for table in TABLES)})(?![a-z])", re.IGNORECASE)
+_HINT = re.compile(r"\ufeff?\"?sep=.\"?\s*", re.IGNORECASE)  # a first line for Excel alone
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -115,6 +117,16 @@ def find(folder: Path, tables: Iterable[Table] = TABLES) -> dict[Table, list[Pat
     return found
 
 
+def unread(folder: Path) -> list[str]:
+    """The names of files that look like a table's, and that `find` passes by."""
+    read = {path for paths in find(folder).values() for path in paths}
+    return [
+        as_text(path.name)
+        for path in sorted(folder.iterdir())
+        if path not in read and _ALIKE.match(path.name) and path.is_file()
+    ]
+
+
 def describe_all(
     folder: Path, tables: Iterable[Table], encoding: str | None = None
 ) -> dict[Table, list[CsvFile]]:
@@ -128,11 +140,11 @@ def describe_all(
 def describe(path: Path, table: Table, encoding: str | None = None) -> CsvFile | None:
     """How the file is written, from its first bytes; None when it is empty.
 
-    Without `encoding` it is UTF-8, unless a byte order mark says otherwise. The separator is the
-    one under which the header holds most of the table's columns. Raises
+    A byte order mark says its encoding for certain; without one it is `encoding`, or UTF-8. The
+    separator is the one under which the header holds most of the table's columns. Raises
     UnusableFileError; UsageError when no encoding has that name.
     """
-    encoding = encoding or _encoding(path)
+    encoding = _marked(path) or encoding or UTF8
     head = _head(path, encoding)
     if not head.strip("\ufeff \r\n"):
         log.warning("%s is empty", path)
@@ -176,13 +188,14 @@ def _unreadable(path: Path, error: Exception) -> UnusableFileError:
     return UnusableFileError(f"cannot read {path}: {error}", "unreadable_file")
 
 
-def _encoding(path: Path) -> str:
+def _marked(path: Path) -> str | None:
+    """The encoding that a byte order mark names."""
     try:
         with open_bytes(path) as raw:
             head = raw.read(4)
     except DAMAGED as error:
         raise _unreadable(path, error) from None
-    return next((name for mark, name in _MARKS.items() if head.startswith(mark)), UTF8)
+    return next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
 
 
 def _head(path: Path, encoding: str) -> str:
@@ -203,12 +216,13 @@ def _head(path: Path, encoding: str) -> str:
 
 
 def _header(lines: list[str], separator: str) -> tuple[tuple[str, ...], int]:
-    reader = csv.reader(lines, delimiter=separator)
+    hints = 1 if lines and _HINT.fullmatch(lines[0]) else 0
+    reader = csv.reader(lines[hints:], delimiter=separator)
     try:
         names = next((row for row in reader if row), [])
     except csv.Error:
         names = []
-    return tuple(name.strip().strip("\ufeff").lower() for name in names), reader.line_num
+    return tuple(name.strip().strip("\ufeff").lower() for name in names), hints + reader.line_num
 
 
 def _check_header(path: Path, table: Table, columns: tuple[str, ...], encoding: str) -> None:

@@ -24,6 +24,7 @@ def test_names_tell_the_table(tmp_path):
         (tmp_path / name).touch()
     found = csv_files.find(tmp_path)
     assert names == {table: [path.name for path in paths] for table, paths in found.items()}
+    assert ["sales.xlsx", "sales_items_old.csv"] == csv_files.unread(tmp_path)
 
 
 def test_a_missing_folder_is_one_clear_line(tmp_path):
@@ -54,6 +55,25 @@ def test_an_unusable_header_is_refused(tmp_path, header, message):
     path.write_text(header + "\n")
     with pytest.raises(UnusableFileError, match=message):
         csv_files.describe(path, PRODUCTS)
+
+
+@pytest.mark.parametrize("hint", ["sep=;\n", '"sep=;"\r\n', "\ufeffSEP=;\n"])
+def test_a_line_for_excel_is_no_header(tmp_path, hint):
+    """Some exports begin with the separator, for Excel to know it."""
+    path = tmp_path / "products.csv"
+    path.write_text(hint + "product_id;name\n1;x\n", newline="")
+    file = csv_files.describe(path, PRODUCTS)
+    assert (";", ("product_id", "name"), 2) == (file.separator, file.columns, file.header_lines)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8"])
+@pytest.mark.parametrize("written", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_surer_than_the_flag(tmp_path, encoding, written):
+    """The flag is for the files that say nothing themselves."""
+    path = tmp_path / "products.csv"
+    path.write_text('"product_id";name\n', encoding=written)
+    file = csv_files.describe(path, PRODUCTS, encoding)
+    assert (written, ("product_id", "name")) == (file.encoding, file.columns)
 
 
 def test_an_empty_file_is_no_file(tmp_path):
