@@ -10,7 +10,9 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
-Key = Annotated[str, Meta(min_length=1)]
+ID_LENGTH_MAX = 1_000  # characters; some hundred ids are asked of MongoDB at once
+Key = Annotated[str, Meta(min_length=1, max_length=ID_LENGTH_MAX)]
+Id = Annotated[str, Meta(max_length=ID_LENGTH_MAX)]
 Moment = Annotated[datetime, Meta(tz=True)]  # JSON: ISO 8601 with an offset; MongoDB: a date in UTC
 
 
@@ -50,9 +52,9 @@ class Sale(Struct, omit_defaults=True):
 
     sale_id: Key
     sale_datetime: Moment
-    customer_id: str | None = None
+    customer_id: Id | None = None
     payment_type: str | None = None
-    store_id: str | None = None
+    store_id: Id | None = None
     items_count: int | None = None
     gross_amount: float | None = None
     discount_header: float | None = None
@@ -154,6 +156,11 @@ class Table(NamedTuple):
     def natural_key(self) -> tuple[str, ...]:
         """The fields that no two rows share."""
         return ("sale_id", "line_n") if self.record is SaleItem else (self.message_key,)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The fields that name something, of at most ID_LENGTH_MAX characters."""
+        return tuple(name for name in self.columns if name.endswith("_id"))
 
     @property
     def required(self) -> tuple[str, ...]:

@@ -167,7 +167,7 @@ def test_what_is_too_large_for_mongodb_or_for_the_dead_letters_blocks_nothing(
 ):
     """A letter has its bytes while its topic takes them; else it says where they stand."""
     limit_messages(settings.kafka, settings.topic_prefix + "sales", 40_000_000)
-    huge = json.dumps({**SALE, "store_id": "x" * 17_000_000})
+    huge = json.dumps({**SALE, "payment_type": "x" * 17_000_000})
     shop.outbox = Outbox(settings.kafka, **{"message.max.bytes": 60_000_000})
     shop.send("sales", ("007", huge), ("1", b"{" * 1_048_000), ("2", b"{" * 20_000_000), SALE)
     shop.drain()

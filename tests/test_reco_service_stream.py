@@ -8,7 +8,15 @@ import msgspec
 import pytest
 
 from erp import recommender
-from erp.contract import DEAD_LETTER, PRODUCTS, RECOMMENDATIONS, SALES, SALES_ITEMS, Recommendation
+from erp.contract import (
+    DEAD_LETTER,
+    PRODUCTS,
+    RECOMMENDATIONS,
+    SALES,
+    SALES_ITEMS,
+    Recommendation,
+    Sale,
+)
 from tests import waiting
 from tests.service_shop import NOON, PATIENCE, SCRIPT, Shop, latest, page, products, recommended
 
@@ -230,17 +238,20 @@ def test_deleted_sale_loses_its_answer(shop, run_script, read_topic):
 
 def test_poison_goes_to_the_dead_letters(shop, run_script, read_topic):
     """What is no sale is put aside with its bytes; the sales behind it are answered."""
+    long = "x" * 112_000
     poison = [
         ("a", b"not json"),
         ("b", b"\xff\xfe"),
         ("c", b'{"sale_id": "c"}'),
         ("d", b'{"sale_id": "other", "sale_datetime": "2024-05-01T12:00:00Z"}'),
         ("e", b'{"sale_id": "e", "sale_datetime": "0001-01-01T00:00:00+14:00"}'),
+        # some hundred such ids are more than a query of MongoDB can ask
+        (long, msgspec.json.encode(Sale(long, NOON, items_count=300))),
     ]
     shop.send(poison)
     shop.store("good", ["p1"])
     shop.sell("good", 1)
-    done = run_script(SCRIPT, "--max-messages", 6)
+    done = run_script(SCRIPT, "--max-messages", 1 + len(poison))
     assert 0 == done.returncode, done.stderr
     assert {"good"} == shop.answers().keys()
     letters = read_topic(DEAD_LETTER)

@@ -10,7 +10,7 @@ from typing import get_args, get_type_hints
 
 import polars as pl
 
-from erp.contract import Table
+from erp.contract import ID_LENGTH_MAX, Table
 from erp.ingest.csv_lines import Fault, shown
 from erp.ingest.csv_reader import LINE
 from erp.ingest.values import CASTS, TYPES, Decimal, Forms
@@ -48,7 +48,8 @@ def check(table: Table, frame: pl.DataFrame, forms: Forms, largest: int | None =
         text = frame[name]
         done = text.dtype == TYPES[kind]
         if kind is str:
-            values, reasons = _without_blanks(text), None
+            values = _without_blanks(text)
+            reasons = _too_long(values) if name in table.ids else None
         else:
             values, reasons = (text, None) if done else CASTS[kind](text, forms, name)
         if name in required:
@@ -143,6 +144,14 @@ def _without_blanks(text: pl.Series) -> pl.Series:
     if text.is_empty() or (str(text.min()) > " " and str(text.max()) < "\x80"):
         return text  # none begins with a blank, of ASCII or beyond
     return pl.select(pl.when(text.str.strip_chars() != "").then(text)).to_series()
+
+
+def _too_long(ids: pl.Series) -> pl.Series | None:
+    """A reason for each id that is longer than the contract allows."""
+    if (ids.str.len_bytes().max() or 0) <= ID_LENGTH_MAX:
+        return None
+    long = ids.str.len_chars() > ID_LENGTH_MAX
+    return pl.select(pl.when(long).then(pl.lit("id_too_long"))).to_series()
 
 
 def _missing(values: pl.Series, reasons: pl.Series | None) -> pl.Series | None:

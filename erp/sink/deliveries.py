@@ -7,7 +7,7 @@ import msgspec
 from confluent_kafka import Message
 
 from erp import kafka
-from erp.contract import TABLES, Record, Table, document
+from erp.contract import ID_LENGTH_MAX, TABLES, Record, Table, document
 from erp.sink.writes import Origin, Write
 
 # A server may close the connection on a document over its 16 MiB, as if it went away.
@@ -79,9 +79,12 @@ def key_text(key: bytes | None) -> str:
     if not key:
         raise BadMessageError("bad-key", "the message has no key")
     try:
-        return key.decode()
+        text = key.decode()
     except UnicodeDecodeError:
         raise BadMessageError("bad-key", "the key is not UTF-8") from None
+    if len(text) > ID_LENGTH_MAX:
+        raise BadMessageError("bad-key", f"the key has {len(text)} characters")
+    return text
 
 
 def _check_key(table: Table, name: str, record: Record) -> None:

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from erp import contract
-from erp.contract import PRODUCTS, SALES, SALES_ITEMS
+from erp.contract import ID_LENGTH_MAX, PRODUCTS, SALES, SALES_ITEMS
 from erp.ingest import rows
 from erp.ingest.csv_reader import LINE
 from erp.ingest.values import DateOrder, Decimal, Forms
@@ -318,6 +318,15 @@ def test_one_slow_value_does_not_change_the_others():
     assert ["2024-03-01T10:20:30Z", "2024-12-31T00:00:00Z", "2024-03-01T10:20:31.250Z"] == [
         value["sale_datetime"] for value in values_of(checked)
     ]
+
+
+def test_ids_have_a_length():
+    """In characters, not bytes; other text has none."""
+    long = "ñ" * (ID_LENGTH_MAX + 1)
+    sale = {"sale_id": "1", "sale_datetime": "2024-02-29", "customer_id": long[1:]}
+    assert [] == reasons_of(check(SALES, sale | {"payment_type": long}))
+    for name in ("sale_id", "customer_id", "store_id"):
+        assert ["id_too_long"] == reasons_of(check(SALES, sale | {name: long}))
 
 
 def test_a_message_over_the_limit_is_refused():

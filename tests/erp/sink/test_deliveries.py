@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from erp.contract import ID_LENGTH_MAX
 from erp.sink.deliveries import BadMessageError, Origin, Reader
 
 READER = Reader("erp.")
@@ -40,6 +41,18 @@ def test_an_operator_of_mongodb_never_reaches_it():
 def test_a_text_that_looks_like_a_path_of_mongodb_is_a_text():
     """$$ROOT is no customer of the shop, and no harm either."""
     assert "$$ROOT" == read(SALE | {"customer_id": "$$ROOT"}).document["customer_id"]
+
+
+def test_ids_have_a_length():
+    """Some hundred are asked of MongoDB at once, and a query has a largest size as well."""
+    longest = "x" * ID_LENGTH_MAX
+    assert longest == read(SALE | {"sale_id": longest}, longest.encode()).key
+    for value in (SALE, None):  # a deletion too
+        with pytest.raises(BadMessageError, match="1001 characters"):
+            READER.read(b"x" * 1001, value and json.dumps(value).encode(), ORIGIN)
+    for field in ("customer_id", "store_id"):
+        with pytest.raises(BadMessageError, match=f"length <= 1000.*at `\\$.{field}`"):
+            read(SALE | {field: "x" * 1001})
 
 
 def test_a_refusal_is_one_line_whatever_the_message_holds():
