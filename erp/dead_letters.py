@@ -27,6 +27,10 @@ LEFT_BEHIND = "value_left_behind"  # header: bytes of the value, which stands in
 REASON_LENGTH = 500  # characters
 QUERY_TIMEOUT = 10  # s for a question to the brokers
 TURN, SILENCE = 1.0, 30  # s, the longest wait for messages, and without any until Kafka is away
+_NO_RIGHT = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+)
 _TELL_THE_END: dict[str, Any] = {"enable.partition.eof": True}
 
 
@@ -59,20 +63,32 @@ class LetterOutbox(Outbox):
         self._limits: dict[str, int] = {}
 
     def takes(self, topic: str, size: int) -> bool:
-        """True when the topic has room for a message of so many bytes."""
-        if size > USUAL_LIMIT and topic not in self._limits:
-            self._limits[topic] = _limit(self._options, topic)
-        return size + OVERHEAD <= self._limits.get(topic, USUAL_LIMIT + OVERHEAD)
+        """True when the topic has room for a message of so many bytes, or nobody can say yet.
+
+        In that case the brokers will tell: a letter that they refuse is read again.
+        """
+        if size <= USUAL_LIMIT:
+            return True
+        if topic not in self._limits:
+            limit = _limit(self._options, topic)
+            if limit is None:
+                return True
+            self._limits[topic] = limit
+        return size + OVERHEAD <= self._limits[topic]
 
 
-def _limit(options: kafka.Options, topic: str) -> int:
+def _limit(options: kafka.Options, topic: str) -> int | None:
+    """Bytes that a topic takes at most; None while Kafka is away."""
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
     admin = AdminClient({**options, "log_level": "3"})  # which must live until it has its answer
     try:
         asked = admin.describe_configs([resource])[resource]
         return int(asked.result(QUERY_TIMEOUT)["max.message.bytes"].value)
-    except (KafkaException, TimeoutError):  # no right to ask, or nobody answers
-        return USUAL_LIMIT
+    except KafkaException as error:
+        no_right = error.args[0].code() in _NO_RIGHT
+        return USUAL_LIMIT if no_right else None
+    except TimeoutError:
+        return None
 
 
 def outbox(options: kafka.Options) -> LetterOutbox:

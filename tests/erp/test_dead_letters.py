@@ -43,3 +43,17 @@ def test_who_reads_them_is_told_when_kafka_goes_away(settings, stack, monkeypatc
             stack.kafka.thaw()
     with shelf() as whole:
         assert [letter] == list(whole.letters())
+
+
+def test_a_limit_that_nobody_tells_leaves_no_value_behind(settings, monkeypatch):
+    """While Kafka is away the letter waits whole; once it is back the limit counts."""
+    topic = settings.topic_prefix + "dead_letter"
+    ensure_topics(settings.kafka, [topic], 1, 1)
+    outbox = LetterOutbox(settings.kafka)
+    monkeypatch.setattr(dead_letters, "QUERY_TIMEOUT", 0.5)
+    outbox._options = settings.kafka | {"bootstrap.servers": "127.0.0.1:1"}
+    assert outbox.takes(topic, 3_000_000)
+    monkeypatch.undo()
+    outbox._options = settings.kafka
+    assert not outbox.takes(topic, 3_000_000)
+    assert outbox.takes(topic, 1_500_000)
