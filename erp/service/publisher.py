@@ -138,7 +138,8 @@ class Publisher:
         self._send(batch.ours())
         # 2 MongoDB. No offset holds these sales: it is the older document from which a restart
         # learns that a better answer is due. While it is away another copy may answer them.
-        refusals, away = self._outlast(lambda: self._replace(batch.ours()))
+        # Where none stands any more the sale was deleted.
+        refusals, away = self._outlast(lambda: self._replace(batch.ours(), upsert=False))
         return Outcome(*_sorted_out(batch.ours(), refusals), away, set())
 
     def _send(self, answers: list[Answer]) -> None:
@@ -157,19 +158,19 @@ class Publisher:
         problems = mongo.insert(self._answers, [answer.document for answer in answers])
         standing = [answers[p["index"]] for p in problems if p["code"] == DUPLICATE_KEY]
         replaced.update(answer.document["_id"] for answer in standing)
-        return _refused(answers, problems) | self._replace(standing)
+        return _refused(answers, problems) | self._replace(standing, upsert=True)
 
-    def _replace(self, answers: list[Answer]) -> dict[str, str]:
+    def _replace(self, answers: list[Answer], upsert: bool) -> dict[str, str]:
         if not answers:
             return {}
         writes = [
-            ReplaceOne({"_id": each.document["_id"]}, each.document, upsert=True)
+            ReplaceOne({"_id": each.document["_id"]}, each.document, upsert=upsert)
             for each in answers
         ]
         problems = mongo.write_errors(lambda: self._answers.bulk_write(writes, ordered=False))
         raced = [answers[p["index"]] for p in problems if p["code"] == DUPLICATE_KEY]
         # what another copy wrote first can be replaced
-        return _refused(answers, problems) | self._replace(raced)
+        return _refused(answers, problems) | self._replace(raced, upsert)
 
     def _outlast(self, write: Callable[[], dict[str, str]]) -> tuple[dict[str, str], float]:
         """What was refused, and for how long the database was away, if it was."""

@@ -106,6 +106,13 @@ def test_document_of_an_improved_answer_waits_for_kafka(make, database, stack, i
     assert [{"_id": "a", "text": "new"}] == list(database.recommendations.find())
 
 
+def test_improved_answer_of_a_sale_that_was_deleted_stays_away(make, database):
+    """By another copy, which reads the sale's partition now, while this one waited."""
+    database.recommendations.insert_one({"_id": "b", "text": "old"})
+    publish(make(), [answer("a"), answer("b", b"new")], improved=True)
+    assert [{"_id": "b", "text": "new"}] == list(database.recommendations.find())
+
+
 def test_improved_answer_is_sent_before_the_database_is_back(make, database, stack, read_topic):
     """While the document cannot be stored the message is out; the document follows when it can."""
     one = make()
