@@ -181,3 +181,24 @@ def test_late_lines_are_found_though_the_database_was_away_when_the_partition_ca
     chores._due = [0] * len(chores._due)
     chores._do_due()
     turn_until(service, lambda: any(kind.knows("late") for kind in service.improver.followed.kinds))
+
+
+def test_more_incomplete_sales_than_are_followed_are_all_improved(shop, service, monkeypatch):
+    """After an outage of the sink: those given up are recalled once there is room."""
+    monkeypatch.setattr(late_lines, "FOLLOWED_MAX", 4)
+    monkeypatch.setattr(late_lines, "QUIET", 0.1)
+    monkeypatch.setattr(late_lines, "PAUSES", (0.1, 0.1))
+    service.improver.followed = late_lines.Followed(shop.database.sales_items, 60)
+    service.waiting._deadline = 0.1
+    sales = [f"s{n}" for n in range(10)]
+    for sale_id in sales:
+        shop.sell(sale_id, 1)
+    turn_until(service, lambda: len(shop.answers()) == len(sales) and not service.waiting)
+    for sale_id in sales:
+        shop.store(sale_id, ["p1"])
+
+    def all_complete():
+        service.improver.recall.read()  # as the thread beside the loop does
+        return all(answer["complete"] for answer in shop.answers().values())
+
+    turn_until(service, all_complete)

@@ -52,6 +52,8 @@ class Improver:
             for basket in self.recall.found.get():
                 if not self._waiting.knows(basket.sale.sale_id):
                     self.followed.recall(basket)
+        if self.followed.has_room_again():
+            self.recall.want()
         now = time.monotonic()
         if now - self._looked_at >= EVERY:
             self._looked_at = now

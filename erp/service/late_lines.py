@@ -6,9 +6,9 @@ answer took the place of another may have been corrected, and answered from line
 yet to correct: of them all lines, which are answered again when they differ.
 
 What is followed is in memory only. It is not lost with it: `answered` reads the newest answers from
-the collection after a restart, or when another copy of the service died. Two copies may follow the
-same sale; `not_answered_better` keeps the second from answering it again, and one that follows an
-older header from answering at all.
+the collection after a restart, when another copy of the service died, and when there is room again
+after more came than are followed. Two copies may follow the same sale; `not_answered_better` keeps
+the second from answering it again, and one that follows an older header from answering at all.
 """
 
 import threading
@@ -47,6 +47,7 @@ class Followed:
         self.complete = WaitingSales(items, seconds, QUIET, COMPLETE_PAUSES)
         self.corrected = WaitingSales(items, seconds, QUIET, PAUSES)
         self._seconds = seconds
+        self._full = False  # of incomplete ones; the oldest may have been given up
 
     @property
     def kinds(self) -> tuple[WaitingSales, ...]:
@@ -86,6 +87,13 @@ class Followed:
                 basket.was_complete = basket.was_complete or basket.complete
                 self.corrected.again(basket)
 
+    def has_room_again(self) -> bool:
+        """True once when half of too many incomplete sales are done with: others may wait."""
+        if not self._full or len(self.incomplete) > FOLLOWED_MAX / 2:
+            return False
+        self._full = False
+        return True
+
     def discard(self, sale_id: str) -> None:
         """Let go of a sale."""
         for followed in self.kinds:
@@ -99,6 +107,7 @@ class Followed:
         if len(followed) >= FOLLOWED_MAX:
             followed.remove([next(iter(followed))])
         followed.add(basket, QUIET if followed is self.corrected else 0)
+        self._full = self._full or len(self.incomplete) >= FOLLOWED_MAX
 
 
 class Recall:
@@ -110,7 +119,7 @@ class Recall:
         self.found: SimpleQueue[list[Basket]] = SimpleQueue()
 
     def want(self) -> None:
-        """Say that another copy may have died."""
+        """Say that answers wait that are not followed: another copy died, or they were too many."""
         if self._seconds:
             self._wanted.set()
 

@@ -90,6 +90,22 @@ def test_oldest_is_given_up_when_too_many_are_followed(database, monkeypatch):
     assert ["again2", "again3", "again4"] == [each.sale.sale_id for each in followed.corrected]
 
 
+def test_room_after_too_many_incomplete_sales_is_told_once(database, monkeypatch):
+    """After an outage of the sinks all of them are recalled, as many at a time as are followed."""
+    monkeypatch.setattr(late_lines, "FOLLOWED_MAX", 4)
+    followed = Followed(database.sales_items, 60)
+    for number in range(3):
+        followed.add(basket(f"part{number}", 1))
+        followed.add(basket(f"whole{number}", 1, complete=True))
+    assert not followed.has_room_again()
+    for number in range(6):
+        followed.add(basket(f"part{number}", 1))
+    for number in range(2, 4):
+        assert not followed.has_room_again()
+        followed.discard(f"part{number}")
+    assert [True, False] == [followed.has_room_again() for _ in range(2)]
+
+
 def test_sale_is_discarded_whatever_kind_it_is(database):
     """A sale that is deleted or sent again is not followed any more."""
     followed = Followed(database.sales_items, 60)
