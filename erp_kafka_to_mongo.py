@@ -24,7 +24,7 @@ import time
 from collections import Counter as Tally
 from contextlib import closing
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from prometheus_client import Counter, Gauge, Histogram
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
@@ -78,6 +78,7 @@ class Sink:
             settings.kafka,
             f"{settings.consumer_group_prefix}{STAGE}",
             settings.consumer_instance,
+            on_commit=self.on_commit,
             **SHARING,
         )
         self.outbox = dead_letters.outbox(settings.kafka)
@@ -86,6 +87,7 @@ class Sink:
         silence = kafka.longest_silence(settings.consumer_instance)
         self.membership = Membership(silence, self.confirm)
         self.owned: set[Partition] = set()
+        self.done: dict[Partition, int] = {}  # of those, where what is stored or put aside ends
         self.told = Seldom()  # of dead letters, which can be as many as messages
         self.first: Message | None = None  # of a batch that is being read
         self.joined = self.paused = False
@@ -199,8 +201,10 @@ class Sink:
         return self.stop.wait(seconds)
 
     def finish(self, batch: Batch, outcome: Outcome) -> None:
-        """3 commit what is stored or put aside."""
-        self.commit(batch)
+        """3 commit what is stored or put aside. Kafka takes it while the next batch is read."""
+        ours = {place: end for place, end in batch.ends.items() if place in self.owned}
+        self.done |= ours
+        self.commit(ours)
         self.count(batch, outcome)
 
     def put_aside(self, bad: list[tuple[Message, str, str]]) -> None:
@@ -218,23 +222,28 @@ class Sink:
         if bad:
             dead_letters.deliver(self.outbox, self.stop.wait)
 
-    def commit(self, batch: Batch) -> None:
-        """Say that the batch need not be read again, of the partitions that are still ours."""
-        offsets = [
-            TopicPartition(topic, partition, offset)
-            for (topic, partition), offset in batch.ends.items()
-            if (topic, partition) in self.owned
-        ]
-        if offsets:
-            try:
+    def commit(self, ends: dict[Partition, int], wait: bool = False) -> None:
+        """Say that what is before `ends` need not be read again; `wait` until Kafka has it."""
+        if not ends:
+            return
+        offsets = [TopicPartition(*place, offset) for place, offset in ends.items()]
+        try:
+            if wait:
                 self.consumer.commit(offsets=offsets, asynchronous=False)
-            except KafkaException as error:
-                log.warning("not committed, to be read again: %s", error.args[0].str())
+            else:
+                self.consumer.commit(offsets=offsets, asynchronous=True)
+        except KafkaException as error:
+            log.warning("not committed, to be read again: %s", error.args[0].str())
+
+    def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        """Tell of a commit that failed; a later one of the same partitions stands for it."""
+        if problem := error or next((each.error for each in partitions if each.error), None):
+            log.warning("not committed for now: %s", problem.str())
 
     def confirm(self) -> bool:
         """Whether the group takes a commit of where we are, as it does of its members only."""
-        begun = self.pipeline.places().items()
-        places = [TopicPartition(*place, offset) for place, offset in begun]
+        ends = self.done | self.pipeline.places()
+        places = [TopicPartition(*place, offset) for place, offset in ends.items()]
         return not places or kafka.confirms(self.consumer, places)
 
     def settle(self) -> None:
@@ -243,6 +252,7 @@ class Sink:
         while self.pipeline and (left := until - time.monotonic()) > 0:
             if done := self.pipeline.finished(left):
                 self.finish(*done)
+        self.commit(self.done, wait=True)
         if abandoned := self.pipeline.abandon():
             log.warning("%d messages are not written in time, to be read again", abandoned)
 
@@ -272,7 +282,7 @@ class Sink:
 
     def on_lost(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         """The partitions are another member's already, which reads what was not committed."""
-        self.owned = set()
+        self.owned, self.done = set(), {}
         self.first = None
         self.pipeline.abandon()
         LAG.clear()  # it is another member's to tell

@@ -4,11 +4,12 @@ import re
 from unittest.mock import Mock
 
 import pytest
-from confluent_kafka import KafkaError, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from erp.metrics import Health
 from erp.process import Stop
-from erp.sink.store import Store
+from erp.sink.pipeline import Batch
+from erp.sink.store import Outcome, Store
 from erp_kafka_to_mongo import Sink
 from tests.sink_shop import LINE, SALE, Shop, rows
 from tests.waiting import until
@@ -67,6 +68,22 @@ def test_a_message_in_hand_when_its_partition_goes_is_left_to_the_next_copy(
     assert [message] == sink.read()
     sink.consumer.consume.side_effect = lose
     assert not sink.read()
+
+
+def test_who_was_silent_asks_the_group_also_with_nothing_in_hand(settings, database, monkeypatch):
+    """A message that was on its way while it was frozen may be another copy's by now."""
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    sink = Sink(settings, Stop(), Store(database), Health([]))
+    sink.consumer = Mock()
+    sink.on_assign(sink.consumer, [TopicPartition("sales", 0)])
+    sink.finish(Batch(ends={("sales", 0): 7}), Outcome())
+    sink.consumer.commit.side_effect = KafkaException(KafkaError(KafkaError.UNKNOWN_MEMBER_ID))
+    assert not sink.confirm()
+    sink.consumer.commit.side_effect = None
+    sink.consumer.commit.return_value = []
+    assert sink.confirm()
+    (place,) = sink.consumer.commit.call_args.kwargs["offsets"]
+    assert ("sales", 0, 7) == (place.topic, place.partition, place.offset)
 
 
 def test_copies_share_the_work(shop, run_script, database):

@@ -1,6 +1,7 @@
 """The sink while the database is away or refuses, and when it is killed itself."""
 
 import threading
+import time
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -111,6 +112,29 @@ def test_a_signal_ends_it_in_time_while_the_database_is_frozen(stack, shop, run_
     assert 30 == database["sales"].count_documents({})
 
 
+def test_a_signal_ends_it_in_time_while_kafka_is_frozen(stack, shop, run_script, database):
+    """Also with a batch that is stored and cannot be committed: it is read again, that is all."""
+    proxy = RefusingProxy("127.0.0.1", stack.mongo_port)
+    sales, _ = rows(30)
+    sink = run_script.start("erp_kafka_to_mongo.py", MONGO_URI=proxy.uri)
+    shop.send("sales", *sales[:10])
+    until(lambda: database["sales"].count_documents({}) == 10)
+    proxy.refusal = {"code": 10107, "codeName": "NotWritablePrimary"}
+    shop.send("sales", *sales[10:])
+    until(lambda: "writing the batch again" in sink.stderr)
+    stack.kafka.freeze()
+    try:
+        proxy.refusal = None
+        until(lambda: database["sales"].count_documents({}) > 10)
+        time.sleep(1)  # it is committing
+        sink.process.terminate()
+        assert 0 == sink.process.wait(10)
+    finally:
+        stack.kafka.thaw()
+        proxy.close()
+    assert "stopping after the batch in hand" in sink.stderr
+
+
 def test_killed_in_the_middle_it_goes_on_where_it_committed(shop, run_script, database):
     """kill -9 while lines flow: each is there once."""
     _, items = rows(5000)
@@ -155,5 +179,6 @@ def test_a_dead_letter_that_waits_for_kafka_does_not_hold_up_the_loop(
     assert 1 == len(sink.pipeline)
     arrived.set()
     until(lambda: sink.turn() or not sink.pipeline)
+    sink.settle()
     assert [1] == [each.offset for each in sink.consumer.committed(places) if each.offset >= 0]
     sink.consumer.close()

@@ -148,7 +148,7 @@ def _without_blanks(text: pl.Series) -> pl.Series:
 
 def _too_long(ids: pl.Series) -> pl.Series | None:
     """A reason for each id that is longer than the contract allows."""
-    if (ids.str.len_bytes().max() or 0) <= ID_LENGTH_MAX:
+    if not (ids.str.len_bytes() > ID_LENGTH_MAX).any():
         return None
     long = ids.str.len_chars() > ID_LENGTH_MAX
     return pl.select(pl.when(long).then(pl.lit("id_too_long"))).to_series()
