@@ -15,7 +15,7 @@ import msgspec
 
 from erp.process import Failure, UsageError
 
-VERSION = 2
+VERSION = 3  # raised where a job has more to be told by
 
 
 class Position(msgspec.Struct):
@@ -120,11 +120,13 @@ def load(path: Path, job: dict[str, Any]) -> Checkpoint:
         raise Failure(
             f"cannot read the checkpoint {path} ({error}): move it away to begin anew"
         ) from None
+    if state.version != VERSION:
+        raise UsageError(f"{path} was written by another version: move it away to begin anew")
     differences = [name for name in {**job, **state.job} if state.job.get(name) != job.get(name)]
-    if state.version != VERSION or differences:
+    if differences:
         raise UsageError(
-            f"{path} is of another job ({', '.join(differences) or 'another version'} differs):"
-            " give the same flags, or move it away to begin anew"
+            f"{path} is of another job ({', '.join(differences)} differs): give the same flags,"
+            " or move it away to begin anew"
         )
     return state
 

@@ -32,6 +32,8 @@ _NAMES = {
 _ALIKE = re.compile(rf"({'|'.join(table.name for table in TABLES)})(?![a-z])", re.IGNORECASE)
 _HINT = re.compile(r"\ufeff?\"?sep=.\"?\s*", re.IGNORECASE)  # a first line for Excel alone
 _MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16's, which is its beginning
+    codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",

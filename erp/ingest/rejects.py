@@ -71,8 +71,9 @@ class Rejects:
     def _follow(self) -> None:
         """Begin a file anew where somebody moved or deleted the one that was written."""
         if self._regular and not _same(self.path, self._file):
+            file = _opened(self.path)
             self._file.close()
-            self._file = _opened(self.path)
+            self._file = file
 
     def _failure(self, error: OSError) -> Failure:
         return Failure(

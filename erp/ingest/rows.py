@@ -141,7 +141,7 @@ def _encode(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
 
 def _without_blanks(text: pl.Series) -> pl.Series:
     """What is nothing but blanks, as in columns of a fixed width, is absent, as what is empty."""
-    if text.is_empty() or (str(text.min()) > " " and str(text.max()) < "\x80"):
+    if text.is_empty() or (str(text.min()) >= "!" and str(text.max()) < "\x80"):
         return text  # none begins with a blank, of ASCII or beyond
     return pl.select(pl.when(text.str.strip_chars() != "").then(text)).to_series()
 

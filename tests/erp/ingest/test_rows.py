@@ -82,7 +82,7 @@ def test_columns_that_a_file_lacks_are_null():
     assert {None} == {value[name] for name in PRODUCTS.columns[1:]}
 
 
-BLANKS = [None, " ", "\t ", "\u00a0", "\u2028"]  # of Unicode's the last breaks no line
+BLANKS = [None, " ", "    ", "\t ", "\u00a0", "\u2028"]  # of Unicode's the last breaks no line
 
 
 @pytest.mark.parametrize("blank", BLANKS)
