@@ -202,3 +202,6 @@ def test_more_incomplete_sales_than_are_followed_are_all_improved(shop, service,
         return all(answer["complete"] for answer in shop.answers().values())
 
     turn_until(service, all_complete)
+    assert {sale_id: ["p1"] for sale_id in sales} == {
+        sale_id: products(answer) for sale_id, answer in shop.answers().items()
+    }

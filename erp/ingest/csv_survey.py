@@ -122,6 +122,7 @@ class _Evidence:
     orders: dict[str, set[DateOrder]] = field(default_factory=dict)
 
     def see_numbers(self, text: pl.Series) -> None:
+        """Note which decimal mark the numbers can only have."""
         if not self.commas and text.str.contains(r",|\.\d+\.").any():  # faster than the whole form
             self.commas = bool(text.str.strip_chars().str.contains(COMMA_ONLY).any())
         if not self.points and text.str.contains(".", literal=True).any():
