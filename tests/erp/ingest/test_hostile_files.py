@@ -43,6 +43,8 @@ def outcome(path, content, encoding=None):
         b"\xef\xbb\xbf" + GOOD.encode(),
         GOOD.encode("utf-16"),
         b"\xfe\xff" + GOOD.encode("utf-16-be"),
+        GOOD.encode("utf-32"),
+        b"\0\0\xfe\xff" + GOOD.encode("utf-32-be"),
         GOOD.replace(",", "\t"),
         GOOD.replace(",", ";").replace("1.5", "1,5"),
         GOOD.replace("\n", "\r"),
@@ -116,7 +118,7 @@ def test_a_damaged_archive_gives_what_can_be_read(tmp_path, damage):
     "content",
     [
         GOOD.encode("utf-16-le"),
-        GOOD.encode("utf-32"),
+        GOOD.encode("utf-32-le"),
         b"\0" * 5_000,
         random.Random(1).randbytes(50_000),
         b"x" * 500_000,
