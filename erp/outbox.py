@@ -44,7 +44,10 @@ class Sender(ABC):
     @property
     @abstractmethod
     def waiting(self) -> int:
-        """Messages that are neither delivered nor refused yet."""
+        """Messages that are neither delivered nor refused yet.
+
+        And what the client has to say itself, such as that a broker is away, until the next poll.
+        """
 
     @abstractmethod
     def _poll(self, seconds: float) -> None:
@@ -109,7 +112,7 @@ class Outbox(Sender):
 
     @property
     def waiting(self) -> int:
-        """Messages that are neither delivered nor refused yet."""
+        """As `Sender.waiting`."""
         return len(self._producer)
 
     def _poll(self, seconds: float) -> None:

@@ -162,7 +162,7 @@ class ColumnOutbox(Sender):
 
     @property
     def waiting(self) -> int:
-        """Messages that are neither delivered nor refused yet."""
+        """As `Sender.waiting`."""
         return self._library.rd_kafka_outq_len(self._client)
 
     def _poll(self, seconds: float) -> None:
@@ -211,8 +211,8 @@ class ColumnOutbox(Sender):
 
     def flush(self, timeout: float) -> int:
         """Wait until everything is delivered, at most `timeout` s; returns what still waits."""
-        self._library.rd_kafka_flush(self._client, round(timeout * 1000))
-        return self.waiting
+        in_time = not self._library.rd_kafka_flush(self._client, round(timeout * 1000))
+        return 0 if in_time else self.waiting
 
     def abandon(self) -> int:
         """Give up what waits; how many messages, from the first handed over, are all delivered.

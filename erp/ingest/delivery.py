@@ -85,30 +85,36 @@ class Delivery:
 
     def confirm(self) -> bool:
         """Wait until Kafka has everything, then write down how far that is; False if it has not."""
-        last_word = time.monotonic()
-        while self._outbox.flush(0.5) and not self._out_of_patience():
-            if time.monotonic() - last_word > LAST_WORD_EVERY:
-                log.warning("Kafka takes nothing for now, %d messages wait", self._outbox.waiting)
-                last_word = time.monotonic()
-        if self._outbox.waiting or self._outbox.failed or self._missing():
-            return False
-        self._save(self._state)
-        self._notes.clear()
-        self._confirmed_at = time.monotonic()
-        return True
+        return not self._write_down(self._flush())
 
     def settle(self) -> int:
         """Wait for the last confirmations; the number of messages that are not in Kafka."""
-        whole = self.confirm()
-        undelivered = self._outbox.waiting + self._outbox.failed
-        if not whole and not undelivered:
-            undelivered = self._missing()
-        if self._outbox.waiting and not self._outbox.failed:
+        waiting = self._flush()
+        undelivered = self._write_down(waiting)
+        if waiting and not self._outbox.failed:
             self._save_what_is_confirmed()
         if undelivered:
             log.error("Kafka does not have %d messages: --resume sends them again", undelivered)
         elif self._stop.requested:
             log.info("stopped; everything sent is confirmed, --resume goes on from here")
+        return undelivered
+
+    def _flush(self) -> int:
+        """Wait until nothing is under way any more; what is, when there is no time left."""
+        last_word = time.monotonic()
+        while (waiting := self._outbox.flush(0.5)) and not self._out_of_patience():
+            if time.monotonic() - last_word > LAST_WORD_EVERY:
+                log.warning("Kafka takes nothing for now, %d messages wait", waiting)
+                last_word = time.monotonic()
+        return waiting
+
+    def _write_down(self, waiting: int) -> int:
+        """Write down how far all was sent, if Kafka has it; else how many messages it has not."""
+        undelivered = waiting + self._outbox.failed or self._missing()
+        if not undelivered:
+            self._save(self._state)
+            self._notes.clear()
+            self._confirmed_at = time.monotonic()
         return undelivered
 
     def _save_what_is_confirmed(self) -> None:

@@ -69,7 +69,7 @@ def test_no_more_waits_than_was_said(limits, most):
         handed = outbox.send_columns(
             "topic", columns["key"], columns["value"], give_up=lambda: True
         )
-        assert most * 0.8 < handed == outbox.waiting <= most
+        assert most * 0.8 < handed <= outbox.waiting <= most  # one may be the client's own word
 
 
 def test_what_is_too_large_is_refused_and_counted(settings):
