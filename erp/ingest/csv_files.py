@@ -144,8 +144,9 @@ def describe(path: Path, table: Table, encoding: str | None = None) -> CsvFile |
 
     A byte order mark says its encoding for certain; without one it is `encoding`, or UTF-8. The
     separator is the one under which the header holds most of the table's columns. Raises
-    UnusableFileError; UsageError when no encoding has that name.
+    UnusableFileError; UsageError when no encoding has that name, even if no file needs it.
     """
+    _check_encoding(encoding or UTF8)
     encoding = _marked(path) or encoding or UTF8
     head = _head(path, encoding)
     if not head.strip("\ufeff \r\n"):
@@ -190,6 +191,13 @@ def _unreadable(path: Path, error: Exception) -> UnusableFileError:
     return UnusableFileError(f"cannot read {path}: {error}", "unreadable_file")
 
 
+def _check_encoding(name: str) -> None:
+    try:
+        io.TextIOWrapper(io.BytesIO(), name)
+    except LookupError:
+        raise UsageError(f"--encoding {name}: no such encoding") from None
+
+
 def _marked(path: Path) -> str | None:
     """The encoding that a byte order mark names."""
     try:
@@ -205,8 +213,6 @@ def _head(path: Path, encoding: str) -> str:
     with open_bytes(path) as raw:
         try:
             return io.TextIOWrapper(raw, encoding, errors="replace", newline="").read(HEAD)
-        except LookupError:
-            raise UsageError(f"--encoding {encoding}: no such encoding") from None
         except UnicodeError as error:
             raise UnusableFileError(
                 f"{path} cannot be read as {encoding} ({error}): --encoding sets another, such as"

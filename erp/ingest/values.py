@@ -38,6 +38,23 @@ _CLOCK = (
     r" ?(?P<offset>Z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?)?$"
 )
 _USUAL_TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d$"
+# the twelve as they begin, in Spanish and in English: 1-ene-2024, 01 MAR 2024, 3/September/2024
+_MONTHS = (
+    "ene|jan",
+    "feb",
+    "mar",
+    "abr|apr",
+    "may",
+    "jun",
+    "jul",
+    "ago|aug",
+    "set|sep",
+    "oct",
+    "nov",
+    "dic|dec",
+)
+_NAMED_MONTH = r"(?i)^(\d{{1,2}})[-/. ](?:{})\pL*\.?[-/. ](\d{{4}})"
+_SHORT_YEAR = r"^\d{1,2}[-/.](\d{1,2}|\pL{3,})[-/.]\d{2}(\D|$)"
 YEAR_FIRST = r"^(?P<a>\d{4})[-/](?P<b>\d{1,2})[-/](?P<c>\d{1,2})" + _CLOCK
 YEAR_LAST = r"^(?P<a>\d{1,2})[-/.](?P<b>\d{1,2})[-/.](?P<c>\d{4})" + _CLOCK  # day or month first
 
@@ -231,6 +248,8 @@ def _any_moment(text: pl.Series, forms: Forms, name: str) -> Cast:
     reason = (
         pl.when(pl.col("text").is_null() | (pl.col("text") == ""))
         .then(None)
+        .when(pl.col("local").is_null() & pl.col("text").str.contains(_SHORT_YEAR))
+        .then(pl.lit("short_year"))
         .when(pl.col("local").is_null())
         .then(pl.lit("not_a_date"))
         .when(two_readings)
@@ -250,6 +269,9 @@ def _any_moment(text: pl.Series, forms: Forms, name: str) -> Cast:
 def split_dates(text: pl.Series) -> pl.DataFrame:
     """The parts of dates: a, b, c in the order written (whole numbers), `year_last`, the clock."""
     written = text.str.strip_chars().str.replace(r"^(\d{4})(\d{2})(\d{2})$", "$1-$2-$3")
+    if written.str.contains(r"\pL{3}").any():
+        for number, names in enumerate(_MONTHS, 1):
+            written = written.str.replace(_NAMED_MONTH.format(names), f"$2-{number}-$1")
     table = (
         written.alias("text")
         .to_frame()

@@ -134,7 +134,9 @@ def test_a_file_that_cannot_be_used_is_one_line_fit_for_a_terminal(tmp_path, con
     assert str(error.value).isprintable()
 
 
-def test_an_encoding_that_nobody_knows_is_a_usage_error(tmp_path):
-    """One line, and exit code 2."""
-    with pytest.raises(UsageError, match="--encoding klingon"):
-        outcome(tmp_path / "products.csv", GOOD, "klingon")
+@pytest.mark.parametrize("written", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("encoding", ["klingon", "base64"])
+def test_an_encoding_that_nobody_knows_is_a_usage_error(tmp_path, encoding, written):
+    """One line, and exit code 2; also where a file's own mark is surer."""
+    with pytest.raises(UsageError, match=f"--encoding {encoding}"):
+        outcome(tmp_path / "products.csv", GOOD.encode(written), encoding)
