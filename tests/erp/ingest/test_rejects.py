@@ -33,6 +33,17 @@ def test_refused_rows_are_written_once(path):
     ] == path.read_text().splitlines()
 
 
+def test_a_file_of_another_job_is_not_cut_within_a_row(path):
+    """It was begun anew after the last checkpoint, which tells the length of the one before."""
+    rejects = Rejects(path)
+    rejects.add("a.csv", [Fault(2, "name", "z", "broken")])
+    rejects.close()
+    written = path.read_text()
+    for keep in (len(written) - 1, len(written), len(written) + 99):
+        Rejects(path, keep).close()
+        assert written == path.read_text()
+
+
 def test_a_new_job_begins_a_new_file_and_leaves_none_without_refused_rows(path):
     """An old rejects file does not speak of this run."""
     old = Rejects(path)
