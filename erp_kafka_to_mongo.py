@@ -22,7 +22,6 @@ While MongoDB or Kafka is away it waits and says so; nothing is skipped for that
 import logging
 import time
 from collections import Counter as Tally
-from contextlib import closing
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from prometheus_client import Counter, Gauge, Histogram
@@ -333,27 +332,6 @@ def open_shelf(settings: Settings) -> Shelf:
     )
 
 
-def show_letters(settings: Settings) -> None:
-    """List the dead letters."""
-    try:
-        with closing(open_shelf(settings)) as shelf:
-            show(shelf)
-    except KafkaException as error:
-        raise Failure(f"Kafka: {error.args[0].str()}") from None
-
-
-def try_again(settings: Settings, store: Store) -> None:
-    """Replay the dead letters."""
-    reader, outbox = Reader(settings.topic_prefix), dead_letters.outbox(settings.kafka)
-    try:
-        with closing(open_shelf(settings)) as shelf:
-            replay(shelf, reader, store, outbox, settings.topic_prefix + contract.DEAD_LETTER)
-    except PyMongoError as error:
-        raise Failure(f"MongoDB: {mongo.first_line(error)}; no dead letter is lost") from None
-    except KafkaException as error:
-        raise Failure(f"Kafka: {error.args[0].str()}; no dead letter is lost") from None
-
-
 def main() -> None:
     """Store what comes until told to stop, or look after what could not be stored."""
     parser = argument_parser(__doc__)
@@ -372,12 +350,13 @@ def main() -> None:
     with stop.starting():
         connect_kafka(settings)
     if args.show_dead_letters:
-        show_letters(settings)
+        show(open_shelf(settings))
         return
     with stop.starting():
         store = Store(connect_mongo(settings))
     if args.replay_dead_letters:
-        try_again(settings, store)
+        reader, outbox = Reader(settings.topic_prefix), dead_letters.outbox(settings.kafka)
+        replay(open_shelf(settings), reader, store, outbox)
         return
     health = Health(["kafka", "mongodb"])
     health.report("mongodb")

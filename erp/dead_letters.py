@@ -6,6 +6,7 @@ the end of the topic with its new reason.
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
@@ -26,6 +27,7 @@ OVERHEAD = 512  # bytes of a message beside key, value and headers, at most
 LEFT_BEHIND = "value_left_behind"  # header: bytes of the value, which stands in its source only
 REASON_LENGTH = 500  # characters
 QUERY_TIMEOUT = 10  # s for a question to the brokers
+ASK_EVERY = 60  # s after a question that they did not answer
 TURN, SILENCE = 1.0, 30  # s, the longest wait for messages, and without any until Kafka is away
 _NO_RIGHT = (
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -61,6 +63,7 @@ class LetterOutbox(Outbox):
         super().__init__(options, **{"message.max.bytes": LARGEST})
         self._options = options
         self._limits: dict[str, int] = {}
+        self._ask_from = 0.0  # monotonic s
 
     def takes(self, topic: str, size: int) -> bool:
         """True when the topic has room for a message of so many bytes, or nobody can say yet.
@@ -69,12 +72,13 @@ class LetterOutbox(Outbox):
         """
         if size <= USUAL_LIMIT:
             return True
-        if topic not in self._limits:
+        if topic not in self._limits and time.monotonic() >= self._ask_from:
             limit = _limit(self._options, topic)
             if limit is None:
-                return True
-            self._limits[topic] = limit
-        return size + OVERHEAD <= self._limits[topic]
+                self._ask_from = time.monotonic() + ASK_EVERY
+            else:
+                self._limits[topic] = limit
+        return size + OVERHEAD <= self._limits.get(topic, LARGEST)
 
 
 def _limit(options: kafka.Options, topic: str) -> int | None:
@@ -164,7 +168,7 @@ class Shelf:
 
     def __init__(self, options: kafka.Options, group: str, topic: str, stage: str) -> None:
         self._consumer: Consumer = kafka.consumer(options, group, **_TELL_THE_END)
-        self._topic, self._stage = topic, stage
+        self.topic, self._stage = topic, stage
         self._ends: dict[int, int] = {}
 
     def letters(self) -> Iterator[DeadLetter]:
@@ -203,7 +207,7 @@ class Shelf:
 
     def clear(self) -> None:
         """Say that all letters that `letters` gave are dealt with."""
-        ends = [TopicPartition(self._topic, p, end) for p, end in self._ends.items()]
+        ends = [TopicPartition(self.topic, p, end) for p, end in self._ends.items()]
         self._consumer.commit(offsets=ends, asynchronous=False)
 
     def close(self) -> None:
@@ -212,10 +216,8 @@ class Shelf:
 
     def _assign(self) -> dict[int, int]:
         """Read from where the last replay ended; returns the end of each partition to read."""
-        metadata = self._consumer.list_topics(self._topic, timeout=QUERY_TIMEOUT)
-        partitions = [
-            TopicPartition(self._topic, n) for n in metadata.topics[self._topic].partitions
-        ]
+        metadata = self._consumer.list_topics(self.topic, timeout=QUERY_TIMEOUT)
+        partitions = [TopicPartition(self.topic, n) for n in metadata.topics[self.topic].partitions]
         waiting, starts = {}, []
         for committed in self._consumer.committed(partitions, timeout=QUERY_TIMEOUT):
             low, high = self._consumer.get_watermark_offsets(committed, timeout=QUERY_TIMEOUT)
@@ -223,7 +225,7 @@ class Shelf:
             self._ends[committed.partition] = high
             if start < high:
                 waiting[committed.partition] = high
-                starts.append(TopicPartition(self._topic, committed.partition, start))
+                starts.append(TopicPartition(self.topic, committed.partition, start))
         self._consumer.assign(starts)
         return waiting
 

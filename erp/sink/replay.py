@@ -2,14 +2,18 @@
 
 import logging
 from collections import Counter as Tally
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
+from confluent_kafka import KafkaException
+from pymongo.errors import PyMongoError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from erp import dead_letters
+from erp import dead_letters, mongo
 from erp.dead_letters import DeadLetter, LetterOutbox, Shelf
-from erp.process import printing
+from erp.process import Failure, printing
 from erp.sink.deliveries import BadMessageError, Reader
 from erp.sink.store import Outcome, Store
 from erp.sink.writes import Origin, Write
@@ -19,22 +23,23 @@ log = logging.getLogger("erp.sink")
 BATCH = 1_000  # dead letters
 
 
-def replay(shelf: Shelf, reader: Reader, store: Store, outbox: LetterOutbox, topic: str) -> None:
-    """Try them again; what fails again is put aside again in `topic`, with its new reason.
+def replay(shelf: Shelf, reader: Reader, store: Store, outbox: LetterOutbox) -> None:
+    """Try them again; what fails again is put aside again, with its new reason.
 
-    Those whose key has a newer document, or was deleted since, are told apart. Raises the
-    driver's error when MongoDB goes away: they are tried from the beginning next time.
+    Those whose key has a newer document, or was deleted since, are told apart. Raises Failure when
+    a server goes away: they are tried from the beginning next time.
     """
     read = stored = failed = 0
-    for letters in shelf.batches(BATCH):
-        again, outcome = store_again(reader, store, letters)
-        for letter in again:
-            dead_letters.send_letter(outbox, topic, letter)
-        read, failed = read + len(letters), failed + len(again)
-        stored += outcome.stored
-        log.info("%d dead letters read, %d stored, %d put aside again", read, stored, failed)
-    dead_letters.deliver(outbox)
-    shelf.clear()
+    with _opened(shelf):
+        for letters in shelf.batches(BATCH):
+            again, outcome = store_again(reader, store, letters)
+            for letter in again:
+                dead_letters.send_letter(outbox, shelf.topic, letter)
+            read, failed = read + len(letters), failed + len(again)
+            stored += outcome.stored
+            log.info("%d dead letters read, %d stored, %d put aside again", read, stored, failed)
+        dead_letters.deliver(outbox)
+        shelf.clear()
     late = read - stored - failed
     with printing(f"{read} dead letters were tried again"):
         print(f"{stored} dead letters stored, {failed} put aside again, {late} too old by now")
@@ -66,13 +71,14 @@ def store_again(
 
 
 def show(shelf: Shelf) -> None:
-    """Print them by reason, with where the newest of each stood."""
+    """Print them by reason, with where the newest of each stood; raises Failure."""
     kinds: Tally[tuple[str, str]] = Tally()
     newest: dict[tuple[str, str], DeadLetter] = {}
-    for letter in shelf.letters():
-        kind = letter.topic, letter.error_class
-        kinds[kind] += 1
-        newest[kind] = letter
+    with _opened(shelf):
+        for letter in shelf.letters():
+            kind = letter.topic, letter.error_class
+            kinds[kind] += 1
+            newest[kind] = letter
     grid = Grid(
         "topic", "reason", "messages", "the newest stood at", "it said", title="Dead letters"
     )
@@ -82,3 +88,15 @@ def show(shelf: Shelf) -> None:
         grid.add_row(topic, error_class, f"{number:,}", where, escape(letter.reason))
     with printing(f"{kinds.total()} dead letters wait"):
         Console().print(grid if kinds else "no dead letters")
+
+
+@contextmanager
+def _opened(shelf: Shelf) -> Iterator[None]:
+    """Close it afterwards; Failure tells which server went away."""
+    try:
+        with closing(shelf):
+            yield
+    except PyMongoError as error:
+        raise Failure(f"MongoDB: {mongo.first_line(error)}; no dead letter is lost") from None
+    except KafkaException as error:
+        raise Failure(f"Kafka: {error.args[0].str()}; no dead letter is lost") from None

@@ -46,7 +46,7 @@ def test_who_reads_them_is_told_when_kafka_goes_away(settings, stack, monkeypatc
 
 
 def test_a_limit_that_nobody_tells_leaves_no_value_behind(settings, monkeypatch):
-    """While Kafka is away the letter waits whole; once it is back the limit counts."""
+    """While Kafka is away letters wait whole, the next without asking; then the limit counts."""
     topic = settings.topic_prefix + "dead_letter"
     ensure_topics(settings.kafka, [topic], 1, 1)
     outbox = LetterOutbox(settings.kafka)
@@ -55,5 +55,7 @@ def test_a_limit_that_nobody_tells_leaves_no_value_behind(settings, monkeypatch)
     assert outbox.takes(topic, 3_000_000)
     monkeypatch.undo()
     outbox._options = settings.kafka
+    assert outbox.takes(topic, 3_000_000)
+    monkeypatch.setattr(outbox, "_ask_from", 0)
     assert not outbox.takes(topic, 3_000_000)
     assert outbox.takes(topic, 1_500_000)
