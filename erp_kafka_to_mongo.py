@@ -40,6 +40,7 @@ from erp.sink.deliveries import BadMessageError, Reader, origin_of
 from erp.sink.pipeline import Batch, Partition, Pipeline
 from erp.sink.replay import replay, show
 from erp.sink.store import Outcome, Store
+from erp.watch import watch
 
 log = logging.getLogger("erp.sink")
 
@@ -63,7 +64,7 @@ BATCH_SECONDS = Histogram(
 )
 DEAD_LETTERS = Counter("erp_sink_dead_letters", "Messages that can't be stored", ["reason"])
 LAG = Gauge("erp_sink_lag_messages", "Messages in Kafka that are not read", ["topic", "partition"])
-UP = Gauge("erp_sink_up", "1 while MongoDB takes what is written, 0 while it is away")
+UP = Gauge("erp_sink_up", "1 while MongoDB answers and takes what is written, else 0")
 
 
 class Sink:
@@ -179,8 +180,7 @@ class Sink:
             if batch.abandoned:
                 return Outcome()
             outcome = self.store.apply(batch.writes)
-            UP.set(1)
-            self.health.report("mongodb")
+            self.health.report("writes")
             return outcome
 
         with BATCH_SECONDS.time():
@@ -195,8 +195,7 @@ class Sink:
 
     def wait(self, seconds: float) -> bool:
         """Let the database rest; True to give up, since a signal came."""
-        UP.set(0)
-        self.health.report("mongodb", "away")
+        self.health.report("writes", "not taken")
         return self.stop.wait(seconds)
 
     def finish(self, batch: Batch, outcome: Outcome) -> None:
@@ -271,7 +270,7 @@ class Sink:
         (consumer.pause if self.paused else consumer.resume)(partitions)
         self.owned = {(each.topic, each.partition) for each in partitions}
         self.joined = True
-        self.health.report("kafka")
+        self.health.report("partitions")
         log.info("reading %d partitions", len(partitions))
 
     def on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -347,22 +346,24 @@ def main() -> None:
     settings = Settings.load()
     start_logging("erp_kafka_to_mongo", settings.log_level, settings.describe())
     stop = Stop(args.max_messages, args.idle_timeout, GRACE_SECONDS)
+    health = Health(["kafka", "mongo", "partitions", "writes"])
+    if args.metrics_port is not None:
+        UP.set_function(lambda: health.works("mongo") and health.works("writes"))
+        serve(args.metrics_port, health)
     with stop.starting():
         connect_kafka(settings)
     if args.show_dead_letters:
         show(open_shelf(settings))
         return
     with stop.starting():
-        store = Store(connect_mongo(settings))
+        database = connect_mongo(settings)
+        store = Store(database)
     if args.replay_dead_letters:
         reader, outbox = Reader(settings.topic_prefix), dead_letters.outbox(settings.kafka)
         replay(open_shelf(settings), reader, store, outbox)
         return
-    health = Health(["kafka", "mongodb"])
-    health.report("mongodb")
-    UP.set(1)
-    if args.metrics_port is not None:
-        serve(args.metrics_port, health)
+    health.report("writes")  # such as those of the indexes
+    watch(settings.kafka, database, health)
     set_aside()
     Sink(settings, stop, store, health).run()
 

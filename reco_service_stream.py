@@ -50,8 +50,8 @@ from erp.service.publisher import AwayError, Outcome, Publisher
 from erp.service.refusals import Refusals
 from erp.service.source import Source
 from erp.service.status import Status
-from erp.service.watch import watch
 from erp.sink.deliveries import BadMessageError, Reader, key_text
+from erp.watch import watch
 
 log = logging.getLogger("erp.reco")
 

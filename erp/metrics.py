@@ -44,6 +44,10 @@ class Health:
         """Say what is wrong with a part, or, without a problem, that it works."""
         self._problems[part] = problem
 
+    def works(self, part: str) -> bool:
+        """Whether a part was reported without a problem."""
+        return self._problems[part] is None
+
     def dead(self) -> str | None:
         """Why the stage is not alive, or None."""
         if self._last_beat is None:

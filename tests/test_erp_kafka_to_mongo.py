@@ -265,7 +265,7 @@ def test_metrics_tell_what_was_stored_and_what_waits(shop, run_script, database)
     sink = run_script.start("erp_kafka_to_mongo.py", "--metrics-port", 0)
     until(lambda: "reading 24 partitions" in sink.stderr)
     address = sink.stderr.split("metrics at ")[1].split()[0]
-    assert _page_with(address, "erp_sink_up 1.0")
+    until(lambda: _page_with(address, "erp_sink_up 1.0"))  # it looks once a second
     shop.send("sales", SALE, BAD["not-json"])
     until(lambda: database["sales"].count_documents({}) == 1)
     for told in (

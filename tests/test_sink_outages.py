@@ -10,6 +10,7 @@ from erp.metrics import Health
 from erp.process import Stop
 from erp.sink.store import Store
 from erp_kafka_to_mongo import Sink
+from tests.service_shop import page
 from tests.sink_shop import Shop, rows, stored
 from tests.waiting import PATIENCE, until
 from tests.wire_proxy import RefusingProxy
@@ -52,6 +53,24 @@ def test_a_database_that_takes_no_writes_is_waited_for(
     assert 0 == sink.stop()
     assert [] == read_topic("dead_letter")
     proxy.close()
+
+
+def test_readyz_and_the_gauge_notice_a_server_that_is_away(stack, run_script):
+    """Also with nothing to store it says so, and is ready again afterwards."""
+    sink = run_script.start("erp_kafka_to_mongo.py", "--metrics-port", 0)
+    until(lambda: "metrics at " in sink.stderr)
+    for name, up in (("kafka", "1.0"), ("mongo", "0.0")):
+        until(lambda: page(sink, "readyz") == (200, "ok\n"))
+        assert "erp_sink_up 1.0" in page(sink, "metrics")[1]
+        server = getattr(stack, name)
+        server.freeze()
+        try:
+            until(lambda name=name: page(sink, "readyz") == (503, f"{name}: does not answer\n"))
+            assert f"erp_sink_up {up}" in page(sink, "metrics")[1]
+        finally:
+            server.thaw()
+    until(lambda: page(sink, "readyz") == (200, "ok\n"))
+    assert 0 == sink.stop()
 
 
 def test_what_mongodb_will_never_take_ends_it_with_one_line(

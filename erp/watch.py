@@ -1,6 +1,6 @@
-"""Whether Kafka and MongoDB answer, asked every few seconds, for `/readyz` and the log.
+"""Whether Kafka and MongoDB answer, asked every second, for `/readyz` and the log.
 
-The service itself notices an outage only when it has something to read, write or send.
+A stage itself notices an outage only when it has something to read, write or send.
 """
 
 import logging
