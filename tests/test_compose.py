@@ -135,6 +135,15 @@ def test_a_stage_has_settings_that_exist_and_a_flag_that_its_health_check_reads(
     assert ["CMD", "python", "-m", "erp.health_check"] == stage["healthcheck"]["test"]
 
 
+@EACH_STAGE
+def test_what_is_set_in_env_reaches_a_stage(stage: dict) -> None:
+    """But for what is one copy's own, or of a place that compose knows itself."""
+    text = (ROOT / stage["command"][0]).read_text()
+    read = set(re.findall(r"\bsettings\.([a-z_]+)", text)) & set(Settings.model_fields)
+    known = {"consumer_instance", "model_path", "topic_replication_factor"}
+    assert set() == read - known - {name.lower() for name in stage["environment"]}
+
+
 def instructions() -> list[tuple[str, str]]:
     """The Dockerfile as pairs of instruction and the rest of its line."""
     text = re.sub(r"\\\n", " ", (ROOT / "Dockerfile").read_text())
