@@ -99,8 +99,9 @@ def _or_away(settings: Settings, t: page.Text, ask: Callable[[], Answer]) -> Ans
 
 
 @st.cache_resource(show_spinner=False)
-def _clock(_database_name: str) -> dict[str, datetime]:
+def _clock(database_name: str) -> dict[str, datetime]:
     """The data's clock as last seen, shared by all readers; it spares the server work."""
+    del database_name  # tells the caches apart
     return {}
 
 
@@ -220,4 +221,4 @@ def _close() -> None:
 
 
 if __name__ == "__main__":
-    serving.open_or_serve(main, __file__, __doc__, port=PORT)
+    serving.open_or_serve(main, __file__, __doc__, PORT, check=Settings.load)

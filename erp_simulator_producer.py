@@ -1,8 +1,8 @@
 """The ERP's exports into Kafka: every row checked, keyed and confirmed.
 
 Reads   CSV_DIR (or --csv-dir): products.csv, customers.csv, sales.csv, sales_items.csv, each alone
-        or in several files (sales-2024-01.csv, sales-2024-02.csv.gz ...). UTF-8, or UTF-16 with
-        its mark; separated by commas, semicolons or tabs; decimal points or commas.
+        or in several files (sales-2024-01.csv, sales-2024-02.csv.gz ...). UTF-8, or another
+        encoding by its mark or --encoding; separated by , ; | or tabs; decimal points or commas.
 Writes  the topics erp.products, erp.customers, erp.sales and erp.sales_items, which it creates if
         they are missing; the rows it refused, with file, line, column, value and reason, to
         rejects.csv in the folder; how far it got, to .producer-batch.json or .producer-live.json.
@@ -143,9 +143,10 @@ def main() -> int:
     args.csv_dir = args.csv_dir or settings.csv_dir
     args.rejects = args.rejects or args.csv_dir / "rejects.csv"
     args.checkpoint = args.checkpoint or args.csv_dir / f".producer-{args.mode}.json"
+    selection = selected(args, settings.business_timezone)
     began = time.monotonic()
     files = input_files(args)
-    job = opened(args, settings, files)
+    job = opened(args, settings, files, selection)
     with contextlib.closing(job.rejects):
         undelivered = carry_out(job, args, files)
     show(job.state.counts, undelivered, args.rejects, time.monotonic() - began, args.json)
@@ -191,9 +192,8 @@ def input_files(args: argparse.Namespace) -> Files:
     return files
 
 
-def opened(args: argparse.Namespace, settings: Settings, files: Files) -> Job:
-    """Everything that the job needs, its topics included."""
-    zone = settings.business_timezone
+def selected(args: argparse.Namespace, zone: str) -> Selection:
+    """Which sales are asked for; UsageError where flags do nothing together."""
     selection = Selection(
         moment(args.since, zone, "--since"),
         moment(args.until, zone, "--until"),
@@ -205,6 +205,11 @@ def opened(args: argparse.Namespace, settings: Settings, files: Files) -> Job:
         raise UsageError("--speed and --rate pace the sales of --mode live, which is not asked for")
     if args.idle_timeout and not args.watch:
         raise UsageError("--idle-timeout ends --watch, which is not asked for")
+    return selection
+
+
+def opened(args: argparse.Namespace, settings: Settings, files: Files, selection: Selection) -> Job:
+    """Everything that the job needs, its topics included."""
     state = opening_state(args, settings, files)
     stop = Stop(idle_timeout=args.idle_timeout)
     topics = {table: settings.topic_prefix + table.name for table in contract.TABLES}
@@ -226,7 +231,7 @@ def opened(args: argparse.Namespace, settings: Settings, files: Files) -> Job:
     return Job(
         tables=args.tables,
         reading=Reading(
-            zone,
+            settings.business_timezone,
             args.encoding,
             Decimal(args.decimal) if args.decimal else None,
             DateOrder(args.date_order) if args.date_order else None,

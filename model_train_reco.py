@@ -107,9 +107,8 @@ def flags() -> argparse.Namespace:
     parser.add_argument(
         "--tune-seconds",
         type=positive,
-        default=tuning.SECONDS,
         metavar="N",
-        help="after which the search tries nothing else",
+        help=f"after which the search tries nothing else (default: {tuning.SECONDS:g})",
     )
     parser.add_argument(
         "--only-if-better",
@@ -120,14 +119,50 @@ def flags() -> argparse.Namespace:
     parser.add_argument(
         "--margin",
         type=share,
-        default=replacement.MARGIN,
         metavar="SHARE",
-        help="by which hit@10 of the new model may be lower with --only-if-better",
+        help="by which hit@10 of the new model may be lower with --only-if-better (default:"
+        f" {replacement.MARGIN:g})",
     )
     parser.add_argument(
         "--rollback", action="store_true", help="put the model before in place again, and end"
     )
-    return parser.parse_args()
+    asked = parser.parse_args()
+    refuse_what_does_nothing(asked)
+    return asked
+
+
+def refuse_what_does_nothing(asked: argparse.Namespace) -> None:
+    """Raise UsageError for a flag that another one, or none, leaves without effect."""
+    spark = asked.engine == "spark"
+    for flag, given, effect, needed in (
+        ("--report", asked.report, asked.evaluate, "--evaluate"),
+        ("--margin", asked.margin is not None, asked.only_if_better, "--only-if-better"),
+        ("--tune-seconds", asked.tune_seconds is not None, asked.tune, "--tune"),
+        ("--master", asked.master, spark, "--engine spark"),
+        ("--conf", asked.conf, spark, "--engine spark"),
+        ("--evaluate", asked.evaluate, not spark, "--engine local"),
+        ("--only-if-better", asked.only_if_better, not spark, "--engine local"),
+        ("--tune", asked.tune, not spark, "--engine local"),
+        ("--only-if-better", asked.only_if_better, not asked.evaluate, "a model that is trained"),
+        ("--show", asked.show, not (asked.evaluate or asked.rollback), "a model that is trained"),
+        (
+            "--rollback",
+            asked.rollback,
+            not (asked.evaluate or asked.tune or asked.only_if_better),
+            "none of --evaluate, --tune and --only-if-better",
+        ),
+    ):
+        if given and not effect:
+            raise UsageError(f"{flag} needs {needed}")
+    kind, _, path = asked.source.partition(":")
+    kinds = {"mongo", "kafka"} if spark else {"mongo"}
+    if not (asked.source in kinds or (kind in sources.FILES and path)):
+        raise UsageError(
+            "--source is mongo, csv:PATH, parquet:PATH or, with --engine spark, kafka;"
+            f" not {asked.source}"
+        )
+    if wrong := [text for text in asked.conf if "=" not in text]:
+        raise UsageError(f"--conf is NAME=VALUE, not {wrong[0]}")
 
 
 def main() -> int | None:
@@ -155,8 +190,6 @@ def main() -> int | None:
 
 def trained_by_spark(asked: argparse.Namespace, settings: Settings, until: float | None) -> Model:
     """Read the sales before `until` and train, on the executors of a Spark session."""
-    if asked.evaluate or asked.only_if_better or asked.tune:
-        raise UsageError("--evaluate, --only-if-better and --tune need --engine local")
     try:
         spark = import_module("erp.recommender.spark_sources")
         training = import_module("erp.recommender.spark_training")
@@ -167,18 +200,13 @@ def trained_by_spark(asked: argparse.Namespace, settings: Settings, until: float
             "--engine spark needs pyspark: pip install -r requirements-spark.txt"
         ) from None
     kind, _, path = asked.source.partition(":")
-    if kind in sources.FILES and path:
+    if kind in sources.FILES:
         opened = partial(spark.from_files, folder=path, kind=kind)
     elif asked.source == "kafka":
         opened = partial(spark.from_kafka, kafka=settings.kafka, prefix=settings.topic_prefix)
-    elif asked.source == "mongo":
+    else:
         uri = settings.mongo_uri.get_secret_value()
         opened = partial(spark.from_mongo, uri=uri, database=shop_of(settings))
-    else:
-        raise UsageError(f"--source is mongo, csv:PATH, parquet:PATH or kafka, not {asked.source}")
-    wrong = [text for text in asked.conf if "=" not in text]
-    if wrong:
-        raise UsageError(f"--conf is NAME=VALUE, not {wrong[0]}")
     options = dict(text.split("=", 1) for text in asked.conf)
     chosen, zone = model_settings(settings), settings.business_timezone
     return training.train(opened, kind, asked.master, options, chosen, zone, until)
@@ -205,14 +233,15 @@ def trained_here(
     chosen, tuned = model_settings(settings), None
     if asked.tune:
         past = baskets.between(0, unseen_from(asked, baskets))
-        tuned = tune(past, catalogue, chosen, asked.tune_seconds, console)
+        tuned = tune(past, catalogue, chosen, asked.tune_seconds or tuning.SECONDS, console)
         chosen = tuned.settings if tuned else chosen
     if asked.evaluate:
         evaluate(baskets, chosen, asked.report or output.parent, console)
         return None
     made = None
     if asked.only_if_better:
-        made = decide(baskets, catalogue, chosen, output, asked.margin, console)
+        margin = replacement.MARGIN if asked.margin is None else asked.margin
+        made = decide(baskets, catalogue, chosen, output, margin, console)
         if not made.replaced:
             return None
     started = time.perf_counter()
@@ -305,11 +334,6 @@ def read(source: str, settings: Settings) -> tuple[Baskets, Catalogue]:
         opened = partial(sources.from_mongo, shop_of(settings))
     else:
         kind, _, path = source.partition(":")
-        if kind not in sources.FILES or not path:
-            raise UsageError(
-                "--source is mongo, csv:PATH, parquet:PATH or, with --engine spark, kafka;"
-                f" not {source}"
-            )
         opened = partial(sources.from_files, kind, Path(path), settings.business_timezone)
     try:
         baskets, products = opened()

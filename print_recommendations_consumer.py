@@ -86,9 +86,10 @@ def _feed(settings: Settings) -> Feed:
 
 @st.cache_resource(show_spinner=False, on_release=Feed.close)
 def _shared_feed(
-    topic: str, _servers: str, _database_name: str, _kafka: dict[str, str], _settings: Settings
+    topic: str, servers: str, database_name: str, _kafka: dict[str, str], _settings: Settings
 ) -> Feed:
     """The one feed of this server, whoever looks at the page."""
+    del servers, database_name  # tell the caches apart
     uri, name = _settings.mongo_uri.get_secret_value(), _settings.mongo_database
     return Feed(_kafka, topic, _database(uri, name).get).start()
 
@@ -358,4 +359,4 @@ def _cards(
 
 
 if __name__ == "__main__":
-    serving.open_or_serve(main, __file__, __doc__, port=PORT)
+    serving.open_or_serve(main, __file__, __doc__, PORT, check=Settings.load)

@@ -11,6 +11,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 ID_LENGTH_MAX = 1_000  # characters; some hundred ids are asked of MongoDB at once
+# how a truth may be written in a file, in any case
+TRUE = ("true", "t", "1", "1.0", "yes", "y", "si", "sí", "s", "verdadero")
+FALSE = ("false", "f", "0", "0.0", "no", "n", "falso")
 Key = Annotated[str, Meta(min_length=1, max_length=ID_LENGTH_MAX)]
 Id = Annotated[str, Meta(max_length=ID_LENGTH_MAX)]
 Moment = Annotated[datetime, Meta(tz=True)]  # JSON: ISO 8601 with an offset; MongoDB: a date in UTC

@@ -1,4 +1,4 @@
-"""Kafka as the stages use it: connecting, topics, reading in batches, where a message stands."""
+"""Kafka as the stages use it: connecting, topics, lag, where a message stands."""
 
 import logging
 import time

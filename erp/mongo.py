@@ -75,13 +75,17 @@ ESCAPING = (
 LASTING = WriteConcern(w="majority", j=True)  # an acknowledged write outlives a crash
 
 
+class RefusedError(Failure):
+    """A MongoDB that answers and is not to be used so, or an address that is none."""
+
+
 def connect(uri: str, database: str, timeout: float = 60) -> Database[Document]:
     """The database, once it answers; times are aware and in UTC.
 
     Writes are acknowledged by a majority, from the journal, unless `uri` says otherwise (w, journal
     or wtimeoutMS); not to be told at all, w=0, is refused.
-    Waits up to `timeout` seconds with a word in the log. Raises Failure when it stays away or
-    refuses the credentials; neither message holds the password.
+    Waits up to `timeout` seconds with a word in the log. Raises Failure when it stays away, and
+    RefusedError when waiting does not help; neither message holds the password.
     """
     try:
         client: MongoClient[Document] = MongoClient(
@@ -90,9 +94,9 @@ def connect(uri: str, database: str, timeout: float = 60) -> Database[Document]:
     except (ConfigurationError, ValueError) as error:
         # the driver quotes what it cannot read, such as all that follows a "/" in a password
         why = ESCAPING if "@" in uri else str(error)
-        raise Failure(f"MONGO_URI is not a connection string: {why}") from None
+        raise RefusedError(f"MONGO_URI is not a connection string: {why}") from None
     if not client.write_concern.acknowledged:
-        raise Failure("MONGO_URI says w=0, so that nobody hears of a lost write: leave it out")
+        raise RefusedError("MONGO_URI says w=0, so that nobody hears of a lost write: leave it out")
     deadline = time.monotonic() + timeout
     while True:
         try:
@@ -103,10 +107,10 @@ def connect(uri: str, database: str, timeout: float = 60) -> Database[Document]:
             return client.get_database(database, write_concern=concern)
         except OperationFailure as error:
             if error.code in _CREDENTIAL_CODES:
-                raise Failure(
+                raise RefusedError(
                     f"MongoDB at {address(uri)} refuses this user: check MONGO_URI"
                 ) from None
-            raise Failure(f"MongoDB at {address(uri)}: {error}") from None
+            raise RefusedError(f"MongoDB at {address(uri)}: {error}") from None
         except ConnectionFailure:
             if time.monotonic() >= deadline:
                 raise Failure(

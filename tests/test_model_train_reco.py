@@ -5,8 +5,10 @@ import sys
 
 import pytest
 
+import model_train_reco
 from erp import decisions, recommender
 from erp.contract import TABLES
+from erp.process import UsageError
 from erp.recommender import tuning
 from tests.environments import ROOT
 
@@ -122,6 +124,29 @@ def test_what_is_missing_is_one_clear_line(run_script, flags, code, word):
     assert code == done.returncode
     assert "Traceback" not in done.stderr
     assert word in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--report folder",
+        "--margin 0",
+        "--tune-seconds 9",
+        "--master local[1]",
+        "--conf a=b",
+        "--conf a --engine spark",
+        "--evaluate --engine spark",
+        "--only-if-better --evaluate",
+        "--show 1 --evaluate",
+        "--rollback --tune",
+        "--source csv:",
+    ],
+)
+def test_a_flag_without_effect_is_refused_by_name(monkeypatch, line):
+    """Before anything is read; whoever wrote it wanted something."""
+    monkeypatch.setattr(sys, "argv", [SCRIPT, *line.split()])
+    with pytest.raises(UsageError, match=line.split()[0]):
+        model_train_reco.flags()
 
 
 def test_lines_that_teach_nothing_are_told_by_kind(run_script, tmp_path):

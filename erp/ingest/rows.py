@@ -20,8 +20,8 @@ from erp.ingest.values import CASTS, TYPES, Decimal, Forms
 class Checked:
     """The rows that keep the contract, as messages, and the faults of the others.
 
-    `messages` has LINE, `key` and `value` (JSON), and `moment` where the table has a time of
-    sale; `rows` are the typed rows they were made of, in the same order.
+    `messages` has LINE, `key` and `value` (JSON); `rows` are the typed rows they were made of, in
+    the same order.
     """
 
     messages: pl.DataFrame

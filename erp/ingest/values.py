@@ -11,10 +11,8 @@ from datetime import datetime
 
 import polars as pl
 
+from erp.contract import FALSE, TRUE
 from erp.ingest.csv_reader import LARGEST_INTEGER
-
-TRUE = ("true", "t", "1", "1.0", "yes", "y", "si", "sí", "s", "verdadero")
-FALSE = ("false", "f", "0", "0.0", "no", "n", "falso")
 
 _POINT = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _COMMA_THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+\.\d+$"  # 1,234.56: only one reading

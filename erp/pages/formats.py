@@ -27,6 +27,13 @@ def reader_locale(language: str, browser: str | None) -> str:
     return str(locale) if locale.language == language else language
 
 
+def change_from(before: Number, now: Number) -> float | None:
+    """The change as a ratio; None when there was nothing, or less than nothing, before."""
+    if now is None or before is None or before <= 0:
+        return None
+    return now / before - 1
+
+
 class Formats:
     """How one reader writes values; a value that is None or not finite is a dash.
 

@@ -6,6 +6,7 @@ from functools import cached_property
 import polars as pl
 
 from erp.pages import sales_history
+from erp.pages.formats import change_from
 from erp.pages.sales_history import Facts, Step, View
 from erp.processor.aggregates import UNKNOWN
 
@@ -58,9 +59,7 @@ class Report:
         if self.before is None:
             return dict.fromkeys(self.figures)
         earlier = sales_history.key_figures(self.before.sales)
-        return {
-            name: sales_history.change(now, earlier[name]) for name, now in self.figures.items()
-        }
+        return {name: change_from(earlier[name], now) for name, now in self.figures.items()}
 
     def over_time(self, step: Step) -> pl.DataFrame:
         return sales_history.over_time(self.now.sales, self.view, step)

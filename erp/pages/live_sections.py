@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from erp.pages import charts, live_charts, live_view, page
-from erp.pages.formats import Formats, Number
+from erp.pages.formats import Formats, Number, change_from
 from erp.pages.live_view import View
 
 STORES_IN_COLOUR = 7
@@ -73,14 +73,14 @@ def key_figures(t: page.Text, fmt: Formats, view: View) -> None:
     )
     with st.grid("auto", min_column_width=165):
         for name, value, base, write, write_short in figures:
-            change = live_view.change(value, base)
+            more = change_from(base, value)
             st.metric(
                 t(name),
                 write(value),
-                fmt.change(change) if change is not None else None,
-                delta_description=write_short(base) if change is not None else None,
+                fmt.change(more) if more is not None else None,
+                delta_description=write_short(base) if more is not None else None,
                 help=t("live_before", value=write(base)),
-                delta_color="off" if change == 0 else "normal",
+                delta_color="off" if more == 0 else "normal",
                 border=True,
             )
 

@@ -124,11 +124,6 @@ def too_long(period: Period) -> bool:
     return abs(period.end - period.start) > LONGEST_WINDOW
 
 
-def change(now: float | None, before: float | None) -> float | None:
-    """By how much `now` is more than `before`, as a ratio; None without a base."""
-    return now / before - 1 if now is not None and before else None
-
-
 def hourly(
     slots: Sequence[Document], window: Window, zone: ZoneInfo, measure: Measure, most: int
 ) -> tuple[list[datetime], dict[Any, list[float]], int]:

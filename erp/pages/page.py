@@ -134,7 +134,7 @@ def database(settings: Any, t: Text) -> Database[mongo.Document]:
         return _database(uri, settings.mongo_database)
     except process.Failure as failure:
         log.warning("%s", failure)
-        refused = "refuses" in str(failure) or "not a connection" in str(failure)
+        refused = isinstance(failure, mongo.RefusedError)
         stop_with(t, "mongo_refuses" if refused else "mongo_away", address=mongo.address(uri))
 
 

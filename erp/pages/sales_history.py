@@ -128,13 +128,6 @@ def ratio(part: float | None, whole: float | None) -> float | None:
     return part / whole if part is not None and whole else None
 
 
-def change(now: float | None, before: float | None) -> float | None:
-    """The change as a ratio; None when there was nothing, or less than nothing, before."""
-    if now is None or before is None or before <= 0:
-        return None
-    return now / before - 1
-
-
 _MEASURES = {
     "tickets": pl.len().cast(pl.Int64),
     "units": pl.col("units").sum() / 1000,

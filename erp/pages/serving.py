@@ -3,7 +3,7 @@
 A page is a script whose last lines are::
 
     if __name__ == "__main__":
-        serving.open_or_serve(main, __file__, __doc__, port=8501)
+        serving.open_or_serve(main, __file__, __doc__, 8501, check=Settings.load)
 """
 
 import os
@@ -29,7 +29,7 @@ def open_or_serve(
     script: str,
     doc: str | None,
     port: int,
-    check: Callable[[], object] | None = None,
+    check: Callable[[], object],
 ) -> None:
     """Draw the page when Streamlit runs the script; else start Streamlit on it (`python X.py`).
 
@@ -41,8 +41,7 @@ def open_or_serve(
     parser = process.argument_parser(doc)
     parser.add_argument("--port", type=flags.port, default=port, help="port on 127.0.0.1")
     wanted = parser.parse_args().port
-    if check is not None:
-        check()
+    check()
     path = Path(script).resolve()
     os.chdir(path.parent)  # where .streamlit/config.toml is
     sys.argv = [str(path)]

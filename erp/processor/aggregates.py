@@ -27,6 +27,7 @@ What counts
 - Only what was sold, or bought, at least once has a document.
 """
 
+from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
@@ -248,10 +249,10 @@ class Stamp(Struct):
     """processor_state, the document "stamp": when and up to what the aggregates were computed."""
 
     round: int  # grows with each published change; a key for a page's cache
-    computed_at: object  # BSON date: when the round that is seen was computed
-    checked_at: object  # BSON date: when the processor last looked for changes
+    computed_at: datetime  # when the round that is seen was computed
+    checked_at: datetime  # when the processor last looked for changes
     up_to_sale: str | None  # the newest sale that counts, by time, then by id
-    up_to_time: object | None  # BSON date, its sale_datetime
+    up_to_time: datetime | None  # its sale_datetime
     first_day: str | None
     last_day: str | None  # "the last day of the data"
     sales: int

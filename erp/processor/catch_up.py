@@ -18,7 +18,6 @@ import polars as pl
 from pymongo.database import Database
 
 from erp import contract
-from erp.mongo import INDEXES
 from erp.processor.aggregates import FACTS, UNKNOWN, VERSION
 from erp.processor.changes import (
     OVERLAP,
@@ -130,7 +129,7 @@ def recompute(database: Database[Document], zone: str) -> Result:
         "orphan_lines": orphans,
         **_reach(facts.tickets),
     }
-    written = publish_whole(database, contents, stamp, _index)
+    written = publish_whole(database, contents, stamp)
     memory = Memory(boards, _places(facts.tickets), stamp["since"], window.seen)
     return Result("whole", stamp["round"], *started.passed(), sales.height, written, memory)
 
@@ -226,11 +225,6 @@ def missing(database: Database[Document]) -> int:
     counted = sum(state.get(name, 0) for name in ("sales", "lines", "orphan_lines"))
     standing = (contract.SALES.name, contract.SALES_ITEMS.name)
     return sum(database[name].estimated_document_count() for name in standing) - counted
-
-
-def _index(database_name: str, built_as: Any) -> None:
-    if models := INDEXES.get(database_name):
-        built_as.create_indexes(models)
 
 
 def _hashes(sale_ids: Collection[str]) -> pl.Series:

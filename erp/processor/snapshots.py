@@ -17,7 +17,7 @@ while changes are being applied it may see documents of two neighbouring rounds.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, TypeVar
@@ -25,7 +25,6 @@ from typing import Any, TypeVar
 import msgspec
 import polars as pl
 from pymongo import DeleteOne, UpdateOne
-from pymongo.collection import Collection
 from pymongo.database import Database
 
 from erp.processor.aggregates import COLLECTIONS, FACTS, JOURNAL, STATE, Stamp
@@ -179,12 +178,10 @@ def publish_whole(
     database: Database[Document],
     contents: Mapping[str, Iterable[Document]],
     stamp: Document,
-    indexes: Callable[[str, Collection[Document]], None],
 ) -> int:
     """Build every collection aside and let it take the place of the old one.
 
-    `contents` has all of COLLECTIONS; `indexes(name, built_aside)` creates the indexes of a
-    collection. Returns how many documents were written.
+    `contents` has all of COLLECTIONS. Returns how many documents were written.
     """
     written = 0
     for name, documents in contents.items():
@@ -193,7 +190,6 @@ def publish_whole(
         for batch in batched(documents, _BATCH):
             database[name + NEXT].insert_many(batch, ordered=False)
             written += len(batch)
-        indexes(name, database[name + NEXT])
     _write_state(database, stamp | {"phase": SWAPPING})
     _swap(database)
     _write_state(database, stamp | {"phase": READY})

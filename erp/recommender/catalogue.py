@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from erp.contract import FALSE
+
 CHANGES_KEPT = 10_000
-FALSE = {False, "0", "false", "f", "no", "n", "False", "FALSE", "NO", "No", "N", "F"}
 
 
 class Product(NamedTuple):
@@ -101,7 +102,7 @@ class Catalogue:
     def _read(self, document: Mapping, key: str) -> Product:
         name, category = _text(document.get("name")), _text(document.get("category"))
         active = document.get("active", True)
-        active = active is None or active not in FALSE
+        active = active is None or str(active).strip().casefold() not in FALSE
         if self.never and not self.never.isdisjoint(
             text.casefold() for text in (key, name, category) if text
         ):

@@ -248,7 +248,7 @@ def test_a_damaged_archive_is_told_and_the_rest_is_sent(shop, produce, read_topi
         (["--csv-dir", "/nowhere"], 1, "/nowhere is not a folder"),
         (["--since", "yesterday"], 2, "--since yesterday: not a time"),
         (["--until", "9999-12-31T23:59-05:00"], 2, "--until 9999-12-31T23:59-05:00: not a time"),
-        (["--watch", "--mode", "live"], 2, "--watch"),
+        (["--watch", "--mode", "live", "--csv-dir", "/nowhere"], 2, "--watch"),
         (["--tables", "sale"], 2, "unknown: sale"),
         (["--speed", "2", "--rate", "3"], 2, "not allowed with"),
         (["--speed", "60"], 2, "--mode live"),

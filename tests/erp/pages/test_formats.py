@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from erp.pages.formats import MISSING, Formats, reader_locale
+from erp.pages.formats import MISSING, Formats, change_from, reader_locale
 
 NBSP, NNBSP = "\u00a0", "\u202f"
 
@@ -22,6 +22,15 @@ def english() -> Formats:
 
 def plain(text: str) -> str:
     return text.replace(NBSP, " ").replace(NNBSP, " ")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "change"),
+    [(2, 3, 0.5), (2, 0, -1.0), (0, 3, None), (-5, 10, None), (2, None, None), (None, 2, None)],
+)
+def test_a_change_needs_a_base(before: float, now: float, change: float | None) -> None:
+    """There is no percentage of nothing, or of less than nothing."""
+    assert change == change_from(before, now)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-import pytest
-
 from erp.pages import live_charts, live_view
 from erp.pages.live_sales import Filters, Window
 from erp.pages.live_view import OTHERS, Period
@@ -91,14 +89,6 @@ def test_tickets_per_minute_are_a_rate():
     assert 3.0 == rates[0]
     assert 3.0 == sum(rates)
     assert 121 == len(moments)
-
-
-@pytest.mark.parametrize(
-    ("now", "before", "expected"), [(3, 2, 0.5), (0, 2, -1.0), (3, 0, None), (None, 2, None)]
-)
-def test_change_needs_a_base(now, before, expected):
-    """There is no percentage of nothing."""
-    assert expected == live_view.change(now, before)
 
 
 def test_ticks_stand_at_round_times():

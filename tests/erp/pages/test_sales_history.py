@@ -105,9 +105,6 @@ def test_figures_of_nothing_are_unknown() -> None:
     )  # fmt: skip
     found = sales_history.key_figures(empty)
     assert (None, None, None) == (found["average_ticket"], found["discount_share"], found["tax"])
-    assert sales_history.change(5.0, 0.0) is None
-    assert sales_history.change(5.0, -1.0) is None
-    assert 0.25 == sales_history.change(5.0, 4.0)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ import streamlit as st
 from erp.pages import serving
 
 if __name__ == "__main__":
-    serving.open_or_serve(lambda: st.text("x" * 60_000_000), __file__, "A page.", 8501)
+    page = lambda: st.text("x" * 60_000_000)
+    serving.open_or_serve(page, __file__, "A page.", 8501, check=lambda: None)
 """
 
 
@@ -92,3 +93,15 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGTERM)
         assert 0 == process.wait(PATIENCE)
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["erp_dashboard.py", "erp_dashboard_dinamico.py", "print_recommendations_consumer.py"],
+)
+def test_a_wrong_setting_ends_a_page_before_it_serves(run_script, script):
+    """One line and exit code 2, as of every other stage."""
+    done = run_script(script, "--port", free_ports(1)[0], CURRENCY="euros")
+    assert 2 == done.returncode
+    assert "CURRENCY='euros'" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -206,6 +206,13 @@ def test_inactive_products_are_not_recommended():
     assert 4 == len(model.recommend(["bread"]))
 
 
+@pytest.mark.parametrize("word", ["falso", "No ", "0.0", "F", False, 0])
+def test_what_is_not_active_is_read_as_the_producer_reads_it(word):
+    """A catalogue of a CSV file has the words as they stand there."""
+    catalogue = Catalogue.from_products([{"product_id": "p", "active": word}])
+    assert not catalogue.products["p"].active
+
+
 def test_the_catalogue_can_be_replaced_and_updated_without_training():
     """Names, activity and new products take effect with the next recommendation."""
     model = fitted(PAIRS)
