@@ -85,9 +85,10 @@ class Sink:
         self.dead_letter_topic = settings.topic_prefix + contract.DEAD_LETTER
         self.pipeline = Pipeline(self.write)
         silence = kafka.longest_silence(settings.consumer_instance)
-        self.membership = Membership(silence, self.confirm)
+        self.membership, self.silence = Membership(silence, self.confirm), silence
         self.owned: set[Partition] = set()
         self.done: dict[Partition, int] = {}  # of those, where what is stored or put aside ends
+        self.committed: dict[Partition, int] = {}  # as far as Kafka said so
         self.told = Seldom()  # of dead letters, which can be as many as messages
         self.first: Message | None = None  # of a batch that is being read
         self.joined = self.paused = False
@@ -126,7 +127,10 @@ class Sink:
         if (enough or self.pipeline.full) and (done := self.pipeline.finished(PATIENCE)):
             self.finish(*done)
         self.pause(self.pipeline.full)
-        if not enough and (messages := self.read()):
+        if enough:
+            self.consumer.poll(0)  # stays in the group; what it gives is the next start's
+            self.membership.polled()
+        elif messages := self.read():
             self.stop.count(len(messages))
             self.pipeline.submit(self.sort(messages))
         if time.monotonic() - self.reported[0] >= STATUS_EVERY:
@@ -172,14 +176,19 @@ class Sink:
     def write(self, batch: Batch) -> Outcome:
         """1 store a batch, 2 put aside what can't be, however long a server is away.
 
-        Nothing of one that became another copy's meanwhile. Runs in the pipeline's thread.
+        Nothing of one that became another copy's meanwhile; what that one deleted since is not
+        brought back. Runs in the pipeline's thread.
         """
 
         def apply() -> Outcome:
             self.membership.wait(lambda: batch.abandoned)
-            if batch.abandoned:
-                return Outcome()
-            outcome = self.store.apply(batch.writes)
+            outcome = Outcome()
+            if not batch.abandoned:
+                batch.begun_at = batch.begun_at or time.monotonic()
+                outcome = self.store.apply(batch.writes)
+            silence = time.monotonic() - batch.begun_at if batch.begun_at else 0
+            if silence and (batch.abandoned or silence >= self.silence):
+                self.store.undo_deleted(batch.writes)
             self.health.report("writes")
             return outcome
 
@@ -234,13 +243,18 @@ class Sink:
             log.warning("not committed, to be read again: %s", error.args[0].str())
 
     def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
-        """Tell of a commit that failed; a later one of the same partitions stands for it."""
+        """Note what Kafka took; of what it did not, a later commit stands for this one."""
         if problem := error or next((each.error for each in partitions if each.error), None):
             log.warning("not committed for now: %s", problem.str())
+        else:
+            self.committed |= {(each.topic, each.partition): each.offset for each in partitions}
 
     def confirm(self) -> bool:
         """Whether the group takes a commit of where we are, as it does of its members only."""
         ends = self.done | self.pipeline.places()
+        if self.first is not None and self.first.error() is None:
+            topic, partition, offset = kafka.place(self.first)
+            ends.setdefault((topic, partition), offset)
         places = [TopicPartition(*place, offset) for place, offset in ends.items()]
         return not places or kafka.confirms(self.consumer, places)
 
@@ -250,7 +264,8 @@ class Sink:
         while self.pipeline and (left := until - time.monotonic()) > 0:
             if done := self.pipeline.finished(left):
                 self.finish(*done)
-        self.commit(self.done, wait=True)
+        ends = {p: end for p, end in self.done.items() if self.committed.get(p) != end}
+        self.commit(ends, wait=True)  # of others a topic that was made anew has no need
         if abandoned := self.pipeline.abandon():
             log.warning("%d messages are not written in time, to be read again", abandoned)
 
@@ -280,7 +295,7 @@ class Sink:
 
     def on_lost(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         """The partitions are another member's already, which reads what was not committed."""
-        self.owned, self.done = set(), {}
+        self.owned, self.done, self.committed = set(), {}, {}
         self.first = None
         self.pipeline.abandon()
         LAG.clear()  # it is another member's to tell
@@ -345,7 +360,8 @@ def main() -> None:
     args = parser.parse_args()
     settings = Settings.load()
     start_logging("erp_kafka_to_mongo", settings.log_level, settings.describe())
-    stop = Stop(args.max_messages, args.idle_timeout, GRACE_SECONDS)
+    endless = not (args.show_dead_letters or args.replay_dead_letters)
+    stop = Stop(args.max_messages, args.idle_timeout, GRACE_SECONDS if endless else None)
     health = Health(["kafka", "mongo", "partitions", "writes"])
     if args.metrics_port is not None:
         UP.set_function(lambda: health.works("mongo") and health.works("writes"))
@@ -360,7 +376,7 @@ def main() -> None:
         store = Store(database)
     if args.replay_dead_letters:
         reader, outbox = Reader(settings.topic_prefix), dead_letters.outbox(settings.kafka)
-        replay(open_shelf(settings), reader, store, outbox)
+        replay(open_shelf(settings), reader, store, outbox, stop)
         return
     health.report("writes")  # such as those of the indexes
     watch(settings.kafka, database, health)

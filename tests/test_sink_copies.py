@@ -86,6 +86,30 @@ def test_who_was_silent_asks_the_group_also_with_nothing_in_hand(settings, datab
     assert ("sales", 0, 7) == (place.topic, place.partition, place.offset)
 
 
+def test_what_kafka_took_is_not_committed_again(settings, database, monkeypatch):
+    """To a topic that was made anew meanwhile it would be a place beyond what was read of it."""
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    sink = Sink(settings, Stop(), Store(database), Health([]))
+    sink.consumer = Mock()
+    sink.on_assign(sink.consumer, [TopicPartition("sales", 0), TopicPartition("sales", 1)])
+    sink.finish(Batch(ends={("sales", 0): 7, ("sales", 1): 5}), Outcome())
+    sink.on_commit(None, [TopicPartition("sales", 0, 7), TopicPartition("sales", 1, 4)])
+    sink.settle()
+    (place,) = sink.consumer.commit.call_args.kwargs["offsets"]
+    assert ("sales", 1, 5) == (place.topic, place.partition, place.offset)
+
+
+def test_an_abandoned_batch_is_no_outage_any_more(settings, database, monkeypatch):
+    """What waited for MongoDB is another copy's now; the gauge must not wait for a next message."""
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    health = Health(["writes"])
+    sink = Sink(settings, Stop(), Store(database), health)
+    sink.wait(0)
+    assert not health.works("writes")
+    sink.write(Batch(abandoned=True))
+    assert health.works("writes")
+
+
 def test_copies_share_the_work(shop, run_script, database):
     """Each of two copies stores about half of the lines; when one ends the other takes over."""
     copies = [run_script.start("erp_kafka_to_mongo.py") for _ in range(2)]

@@ -5,13 +5,14 @@ import time
 
 import pytest
 from confluent_kafka import TopicPartition
+from pymongo.errors import AutoReconnect
 
 from erp.metrics import Health
 from erp.process import Stop
 from erp.sink.store import Store
 from erp_kafka_to_mongo import Sink
 from tests.service_shop import page
-from tests.sink_shop import Shop, rows, stored
+from tests.sink_shop import SALE, Shop, rows, stored
 from tests.waiting import PATIENCE, until
 from tests.wire_proxy import RefusingProxy
 
@@ -178,6 +179,27 @@ def test_a_service_that_is_away_at_the_start_is_one_clear_line(run_script):
     assert 1 == failed.returncode
     assert "Traceback" not in failed.stderr
     assert "make up" in failed.stderr.splitlines()[-1]
+
+
+def test_enough_messages_end_it_also_after_an_outage(shop, settings, database, monkeypatch):
+    """It stays in its group while the last of them wait for the database."""
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr("erp.kafka.longest_silence", lambda _: 1.0)
+    store, back_at = Store(database), time.monotonic() + 4
+
+    def apply(writes):
+        if time.monotonic() < back_at:
+            raise AutoReconnect("away")
+        return Store.apply(store, writes)
+
+    monkeypatch.setattr(store, "apply", apply)
+    shop.send("sales", SALE)
+    sink = Sink(settings, Stop(max_messages=1), store, Health([]))
+    loop = threading.Thread(target=sink.run, daemon=True)
+    loop.start()
+    loop.join(PATIENCE)
+    assert not loop.is_alive()
+    assert 1 == database["sales"].count_documents({})
 
 
 def test_a_dead_letter_that_waits_for_kafka_does_not_hold_up_the_loop(

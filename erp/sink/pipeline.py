@@ -23,6 +23,7 @@ class Batch:
     bad: list[tuple[Message, str, str]] = field(default_factory=list)  # error class and reason
     ends: dict[Partition, int] = field(default_factory=dict)  # the offset to go on from
     abandoned: bool = False  # nobody waits for it any more
+    begun_at: float | None = None  # monotonic s, when it was first sent to the database
 
     def __len__(self) -> int:
         return len(self.writes) + len(self.bad)

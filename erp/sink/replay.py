@@ -13,7 +13,7 @@ from rich.table import Table as Grid
 
 from erp import dead_letters, mongo
 from erp.dead_letters import DeadLetter, LetterOutbox, Shelf
-from erp.process import Failure, printing
+from erp.process import Failure, Stop, printing
 from erp.sink.deliveries import BadMessageError, Reader
 from erp.sink.store import Outcome, Store
 from erp.sink.writes import Origin, Write
@@ -23,11 +23,11 @@ log = logging.getLogger("erp.sink")
 BATCH = 1_000  # dead letters
 
 
-def replay(shelf: Shelf, reader: Reader, store: Store, outbox: LetterOutbox) -> None:
+def replay(shelf: Shelf, reader: Reader, store: Store, outbox: LetterOutbox, stop: Stop) -> None:
     """Try them again; what fails again is put aside again, with its new reason.
 
     Those whose key has a newer document, or was deleted since, are told apart. Raises Failure when
-    a server goes away: they are tried from the beginning next time.
+    a server goes away or a signal comes: they are tried from the beginning next time.
     """
     read = stored = failed = 0
     with _opened(shelf):
@@ -38,7 +38,9 @@ def replay(shelf: Shelf, reader: Reader, store: Store, outbox: LetterOutbox) -> 
             read, failed = read + len(letters), failed + len(again)
             stored += outcome.stored
             log.info("%d dead letters read, %d stored, %d put aside again", read, stored, failed)
-        dead_letters.deliver(outbox)
+            if stop.requested:
+                raise Failure("stopped before the end; no dead letter is lost")
+        dead_letters.deliver(outbox, stop.wait)
         shelf.clear()
     late = read - stored - failed
     with printing(f"{read} dead letters were tried again"):

@@ -92,6 +92,25 @@ class Store:
             if all(write.origin.follows(notes.get(name)) for name in _names(write))
         ]
 
+    def undo_deleted(self, writes: Sequence[Write]) -> None:
+        """Delete the documents of those that a tombstone came after, which another copy met.
+
+        For a copy that was silent in the middle of `apply`: what it inserted since may have been
+        deleted already.
+        """
+        standing = set(map(id, self.without_deleted(writes)))
+        late = [write for write in writes if write.document and id(write) not in standing]
+        for table, batch in by_table(late).items():
+            collection = self._database[table.name]
+            ours = {key: write.origin.document() for key, write in batch.upserts.items()}
+            doomed = [
+                {"_id": document["_id"], **({"kafka": document["kafka"]} if self._swap else {})}
+                for document in _find(collection, "_id", list(ours), {"kafka"})
+                if _place(document["kafka"]) == _place(ours[document["_id"]])
+            ]
+            if doomed:
+                collection.bulk_write([DeleteOne(which) for which in doomed], ordered=False)
+
     def _upsert(
         self,
         table: Table,
@@ -192,6 +211,10 @@ def _name(table: Table, key: str) -> str:
 def _names(write: Write) -> set[str]:
     """The notes of deletions that may be about a document."""
     return {_name(write.table, write.key), _name(write.table, tombstone_key(write))}
+
+
+def _place(kafka: Document) -> tuple[str, int, int]:
+    return kafka["topic"], kafka["partition"], kafka["offset"]
 
 
 def _note(table: Table, key: str, origin: Origin, now: datetime) -> Document:

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from erp.contract import DELETIONS, PRODUCTS, SALES_ITEMS
 from erp.dead_letters import DeadLetter
 from erp.sink import store
@@ -104,6 +106,19 @@ def test_within_a_batch_the_newest_counts_in_whatever_order_they_come(database):
     newest = elsewhere(product(1, 8, name="newest"), 4, 80)
     ours.apply([newest, elsewhere(tombstone(old, 901), 0, 30)])
     assert {"p1": "newest"} == names(database.products)
+
+
+@pytest.mark.parametrize("swap", [False, None])
+def test_what_another_copy_deleted_meanwhile_is_not_brought_back(database, swap):
+    """Of a batch that was half written when its copy was frozen; what is newer stays."""
+    woken = Store(database, swap)
+    batch = [product(1, 1), product(2, 2), product(3, 3), line(1, 4), product(4, 5)]
+    Store(database).apply([tombstone(product(1, 0), 6), tombstone(line(1, 0), 7)])
+    Store(database).apply([tombstone(product(3, 0), 8), product(3, 9, name="new")])
+    woken.apply(batch)
+    woken.undo_deleted(batch)
+    assert {"p2": None, "p3": "new", "p4": None} == names(database.products)
+    assert {} == names(database.sales_items)
 
 
 def letter(write, value):
