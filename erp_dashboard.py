@@ -103,7 +103,7 @@ def draw_meanwhile(database: Database[mongo.Document], t: page.Text, fmt: Format
         page.go_on()
         st.stop()
     days = days.with_columns(day=pl.col("_id").str.to_date("%Y-%m-%d"))
-    view = View(days["day"].min(), days["day"].max())
+    view = View(*days.select(first=pl.col("day").min(), last=pl.col("day").max()).row(0))
     history_sections.first_trend(days, view, Look(t, fmt, {}, "meanwhile"))
 
 
@@ -196,8 +196,8 @@ def read_round(
         sold, on="product_id", how="left", maintain_order="left"
     )
     choices = Choices(
-        first=date.fromisoformat(_stamp.first_day),
-        last=date.fromisoformat(_stamp.last_day),
+        first=date.fromisoformat(str(_stamp.first_day)),  # a round that is shown has days
+        last=date.fromisoformat(str(_stamp.last_day)),
         stores=_best_first(facts.sales, "store_id"),
         categories=tuple(by_line_key(facts.lines, "category", None)["category"]),
         payments=_best_first(facts.sales, "payment_type"),

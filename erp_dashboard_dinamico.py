@@ -110,7 +110,7 @@ def _now(database: Database, settings: Settings) -> datetime | None:
     known = _clock(settings.mongo_database).get("now")
     if known is None:
         newest = live_sales.newest_sale(database, datetime.now(UTC) + live_view.FUTURE)
-        return newest and newest["sale_datetime"]
+        return newest["sale_datetime"] if newest else None
     return known
 
 

@@ -165,7 +165,7 @@ def refuse_what_does_nothing(asked: argparse.Namespace) -> None:
         raise UsageError(f"--conf is NAME=VALUE, not {wrong[0]}")
 
 
-def main() -> int | None:
+def main() -> None:
     """Read, train, save, tell."""
     asked = flags()
     settings = Settings.load()
@@ -174,8 +174,9 @@ def main() -> int | None:
     console = Console()
     if asked.rollback:
         roll_back(output, console)
-        return None
+        return
     until = moment_of(asked.until, settings.business_timezone)
+    model: Model | None
     if asked.engine == "spark":
         model = trained_by_spark(asked, settings, until)
     else:
@@ -185,7 +186,6 @@ def main() -> int | None:
         console.print(model_tables.summary(model, output))
         if asked.show:
             console.print(model_tables.neighbours(model, asked.show))
-    return None
 
 
 def trained_by_spark(asked: argparse.Namespace, settings: Settings, until: float | None) -> Model:

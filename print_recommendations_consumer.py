@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import pymongo
 import streamlit as st
@@ -149,7 +149,7 @@ def _performance(topic: str, _settings: Settings) -> tuple[Performance | None, b
 
 # --- what the reader chooses -----------------------------------------------------------------
 
-URL_READERS = {
+URL_READERS: page.UrlReaders = {
     "q": lambda values: values[0] if values else "",
     "stores": side_bar.named,
     "view": lambda values: values[0] if values and values[0] in VIEWS else "cards",
@@ -283,9 +283,10 @@ def _mentions(r: Recommendation, query: str, names: dict[str, str | None]) -> bo
     """True when a number is, or a name holds, what is searched."""
     identifiers = [r.sale_id, r.customer_id]
     texts = [names.get(r.customer_id or "")]
-    for product in (*r.basket_products, *r.recommendations):
-        identifiers.append(product.product_id)
-        texts.append(product.product_name)
+    products: list[contract.BasketProduct | contract.RecommendedProduct]
+    products = [*r.basket_products, *r.recommendations]
+    identifiers += [product.product_id for product in products]
+    texts += [product.product_name for product in products]
     return any(query == _plain(i) for i in identifiers if i) or any(
         query in _plain(text) for text in texts if text
     )
@@ -311,7 +312,7 @@ def _status(
     if state.recommendations:
         since = datetime.now(UTC) - state.recommendations[0].created_at
         parts.append(t("reco_last", ago=fmt.ago(since.total_seconds())))
-    badges = {
+    badges: dict[str, tuple[str, Literal["green", "orange", "red"]]] = {
         "kafka": (":material/sensors:", "green"),
         "mongo": (":material/database:", "orange"),
         "none": (":material/power_off:", "red"),

@@ -337,7 +337,7 @@ class Service:
         )
 
 
-def main() -> int | None:
+def main() -> None:
     """Read the flags, connect, serve until the end."""
     parser = argument_parser(__doc__)
     parser.add_argument(

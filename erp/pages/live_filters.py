@@ -40,7 +40,7 @@ def _moment(values: list[str]) -> datetime | None:
         return None
 
 
-URL_READERS = {
+URL_READERS: page.UrlReaders = {
     "period": lambda values: _first(values) if _first(values) in KINDS else "today",
     "minutes": partial(_whole, 60, 1, LONGEST_MINUTES),
     "from": _moment,

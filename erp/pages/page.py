@@ -23,6 +23,8 @@ from erp.pages.texts import LANGUAGES, text
 
 log = logging.getLogger("erp.page")
 
+UrlReaders = Mapping[str, Callable[[list[str]], Any]]  # parameter -> what its values mean
+
 if not st.runtime.exists():  # `python X.py` and tests: that caches are of the process is no news
     logging.getLogger("streamlit.runtime.caching.cache_data_api").setLevel(logging.ERROR)
 
@@ -182,7 +184,7 @@ def away(error: PyMongoError) -> bool:
 # --- links -----------------------------------------------------------------------------------
 
 
-def from_url(readers: Mapping[str, Callable[[list[str]], Any]]) -> None:
+def from_url(readers: UrlReaders) -> None:
     """Put what the URL says into the widgets of these keys.
 
     Done when the page opens and again when the reader goes back or follows a link; in between the
