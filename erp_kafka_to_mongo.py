@@ -23,7 +23,7 @@ import logging
 import time
 from collections import Counter as Tally
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from prometheus_client import Counter, Gauge, Histogram
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
@@ -211,7 +211,7 @@ class Sink:
         """3 commit what is stored or put aside. Kafka takes it while the next batch is read."""
         ours = {place: end for place, end in batch.ends.items() if place in self.owned}
         self.done |= ours
-        self.commit(ours)
+        kafka.commit(self.consumer, ours, wait=False)
         self.count(batch, outcome)
 
     def put_aside(self, bad: list[tuple[Message, str, str]]) -> None:
@@ -229,19 +229,6 @@ class Sink:
         if bad:
             dead_letters.deliver(self.outbox, self.stop.wait)
 
-    def commit(self, ends: dict[Partition, int], wait: bool = False) -> None:
-        """Say that what is before `ends` need not be read again; `wait` until Kafka has it."""
-        if not ends:
-            return
-        offsets = [TopicPartition(*place, offset) for place, offset in ends.items()]
-        try:
-            if wait:
-                self.consumer.commit(offsets=offsets, asynchronous=False)
-            else:
-                self.consumer.commit(offsets=offsets, asynchronous=True)
-        except KafkaException as error:
-            log.warning("not committed, to be read again: %s", error.args[0].str())
-
     def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         """Note what Kafka took; of what it did not, a later commit stands for this one."""
         if problem := error or next((each.error for each in partitions if each.error), None):
@@ -255,8 +242,7 @@ class Sink:
         if self.first is not None and self.first.error() is None:
             topic, partition, offset = kafka.place(self.first)
             ends.setdefault((topic, partition), offset)
-        places = [TopicPartition(*place, offset) for place, offset in ends.items()]
-        return not places or kafka.confirms(self.consumer, places)
+        return kafka.confirms(self.consumer, ends)
 
     def settle(self) -> None:
         """Finish what is being written, for a while; the rest will be read again."""
@@ -265,7 +251,8 @@ class Sink:
             if done := self.pipeline.finished(left):
                 self.finish(*done)
         ends = {p: end for p, end in self.done.items() if self.committed.get(p) != end}
-        self.commit(ends, wait=True)  # of others a topic that was made anew has no need
+        # not of others: in a topic made anew since it would be a place beyond what was read of it
+        kafka.commit(self.consumer, ends, wait=True)
         if abandoned := self.pipeline.abandon():
             log.warning("%d messages are not written in time, to be read again", abandoned)
 

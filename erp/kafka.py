@@ -18,6 +18,7 @@ log = logging.getLogger("erp.kafka")
 log.addFilter(OnceInAWhile())
 
 Options = Mapping[str, str]
+Ends = Mapping[tuple[str, int], int]  # (topic, partition) -> the offset to go on from
 T = TypeVar("T")
 
 QUERY_TIMEOUT = 10  # s for a question to the brokers
@@ -202,11 +203,37 @@ def reader(options: Options) -> Consumer:
     )
 
 
-def confirms(consumer: Consumer, places: list[TopicPartition]) -> bool:
-    """Whether the group takes a commit of these places, as it does of its members only."""
+def commit(consumer: Consumer, ends: Ends, wait: bool) -> bool:
+    """Say that what is before `ends` need not be read again; with `wait` until Kafka has it.
+
+    False, with a word in the log, where Kafka refuses; without `wait` the consumer's `on_commit`
+    hears of most of that.
+    """
+    if not ends:
+        return True
+    offsets = [TopicPartition(*place, end) for place, end in ends.items()]
     try:
-        consumer.committed(places, timeout=LAG_TIMEOUT)  # to commit has no bound
-        return not any(each.error for each in consumer.commit(offsets=places, asynchronous=False))
+        if wait:
+            consumer.commit(offsets=offsets, asynchronous=False)
+        else:
+            consumer.commit(offsets=offsets, asynchronous=True)
+    except KafkaException as error:
+        log.warning("not committed, to be read again: %s", error.args[0].str())
+        return False
+    return True
+
+
+def confirms(consumer: Consumer, ends: Ends) -> bool:
+    """Whether the group takes a commit of these, as it does of its members only.
+
+    True without any.
+    """
+    if not ends:
+        return True
+    offsets = [TopicPartition(*place, end) for place, end in ends.items()]
+    try:
+        consumer.committed(offsets, timeout=LAG_TIMEOUT)  # to commit has no bound
+        return not any(each.error for each in consumer.commit(offsets=offsets, asynchronous=False))
     except KafkaException:
         return False
 

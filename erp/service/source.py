@@ -139,10 +139,7 @@ class Source:
 
     def _confirm(self) -> bool:
         """Whether the group takes a commit of where we are, as it does of its members only."""
-        positions = self._offsets.positions()
-        return not positions or kafka.confirms(
-            self._consumer, [TopicPartition(self._topic, *each) for each in positions.items()]
-        )
+        return kafka.confirms(self._consumer, self._ends(self._offsets.positions()))
 
     def _admit(self, messages: list[Message]) -> list[Message]:
         admitted = []
@@ -163,17 +160,11 @@ class Source:
             change(self._consumer.assignment())
 
     def _commit(self, offsets: dict[int, int], wait: bool) -> None:
-        if not offsets:
-            return
-        wanted = [TopicPartition(self._topic, p, offset) for p, offset in offsets.items()]
-        try:
-            if wait:
-                self._consumer.commit(offsets=wanted, asynchronous=False)
-            else:
-                self._consumer.commit(offsets=wanted, asynchronous=True)
-        except KafkaException as error:
+        if not kafka.commit(self._consumer, self._ends(offsets), wait):
             self._offsets.not_committed(offsets)
-            log.warning("not committed, the same is read again: %s", error.args[0].str())
+
+    def _ends(self, offsets: dict[int, int]) -> kafka.Ends:
+        return {(self._topic, partition): offset for partition, offset in offsets.items()}
 
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         failed = [each.partition for each in partitions if error or each.error]
