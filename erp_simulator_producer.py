@@ -38,12 +38,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from config import Settings
-from erp import checkpoint, contract, kafka
-from erp.checkpoint import Checkpoint
+from erp import contract, kafka
 from erp.contract import SALES, SALES_ITEMS, Table
 from erp.flags import not_negative, positive, whole
-from erp.ingest import csv_files
+from erp.ingest import checkpoint, csv_files
 from erp.ingest.batch import send_files
+from erp.ingest.checkpoint import Checkpoint
 from erp.ingest.column_outbox import column_outbox
 from erp.ingest.delivery import Delivery
 from erp.ingest.job import Files, Job, Reading

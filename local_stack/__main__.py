@@ -23,9 +23,9 @@ from pathlib import Path
 
 from config import Settings
 from erp import contract
-from erp.partitions import raise_partitions
 from erp.process import FAILED, USAGE, Failure, UsageError
 from local_stack import lifecycle
+from local_stack.partitions import raise_partitions
 from local_stack.report import print_status
 from local_stack.stack import CONTROLLER_PORT, KAFKA_PORT, MONGO_PORT, Stack
 from local_stack.toolchain import RUN_DIR

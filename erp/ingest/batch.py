@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from erp.checkpoint import Position
 from erp.contract import SALES, SALES_ITEMS, Table
+from erp.ingest.checkpoint import Position
 from erp.ingest.csv_files import CsvFile
 from erp.ingest.csv_load import Load, ahead, load
 from erp.ingest.csv_reader import LINE, Block

@@ -8,11 +8,11 @@ from typing import TypeVar
 
 import polars as pl
 
-from erp.hashes import Repeats, hashes
 from erp.ingest.csv_files import CsvFile
 from erp.ingest.csv_lines import Fault, shown
 from erp.ingest.csv_reader import LINE, Block, read_blocks
 from erp.ingest.csv_survey import Survey
+from erp.ingest.hashes import Repeats, hashes
 from erp.ingest.rows import Checked, check, natural_keys, numbers
 from erp.ingest.tickets import Selection
 

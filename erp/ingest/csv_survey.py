@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from erp.hashes import Hashes, hashes
 from erp.ingest.csv_files import CsvFile
 from erp.ingest.csv_reader import Block, read_blocks
+from erp.ingest.hashes import Hashes, hashes
 from erp.ingest.rows import kinds, natural_keys
 from erp.ingest.scratch import scratch
 from erp.ingest.values import (

@@ -10,8 +10,8 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from erp import kafka
-from erp.checkpoint import Checkpoint
 from erp.contract import Table
+from erp.ingest.checkpoint import Checkpoint
 from erp.ingest.column_outbox import Columns
 from erp.process import Failure, Stop
 

@@ -4,17 +4,17 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from erp.checkpoint import Checkpoint, Counts
 from erp.contract import Table
+from erp.ingest.checkpoint import Checkpoint, Counts
 from erp.ingest.csv_files import CsvFile, UnusableFileError
 from erp.ingest.csv_lines import Fault
 from erp.ingest.csv_load import Load
 from erp.ingest.delivery import Delivery
+from erp.ingest.progress import Progress
 from erp.ingest.rejects import Rejects
 from erp.ingest.tickets import Selection
 from erp.ingest.values import DateOrder, Decimal
 from erp.process import Failure, Stop
-from erp.progress import Progress
 
 Files = dict[Table, list[CsvFile]]
 

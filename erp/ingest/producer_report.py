@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from erp.checkpoint import Counts
+from erp.ingest.checkpoint import Counts
 from erp.ingest.csv_files import as_text
 from erp.process import printing
 

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from erp.contract import SALES, SALES_ITEMS, Table
-from erp.hashes import Hashes, contains, hashes
+from erp.ingest.hashes import Hashes, contains, hashes
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

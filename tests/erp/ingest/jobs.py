@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from erp.checkpoint import Checkpoint
 from erp.contract import PRODUCTS
+from erp.ingest.checkpoint import Checkpoint
 from erp.ingest.job import Job, Reading
 from erp.ingest.tickets import Selection
 

@@ -2,9 +2,8 @@
 
 import pytest
 
-from erp import checkpoint
 from erp.contract import PRODUCTS
-from erp.ingest import csv_files
+from erp.ingest import checkpoint, csv_files
 from erp.ingest.batch import send_files
 from erp.ingest.rejects import Rejects
 from tests.erp.ingest.jobs import a_job

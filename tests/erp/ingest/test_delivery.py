@@ -4,9 +4,9 @@ import polars as pl
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from erp.checkpoint import Checkpoint
 from erp.contract import PRODUCTS
 from erp.ingest import delivery
+from erp.ingest.checkpoint import Checkpoint
 from erp.ingest.delivery import Delivery
 from erp.process import Failure
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from erp.checkpoint import Checkpoint
 from erp.contract import PRODUCTS
 from erp.ingest import batch
+from erp.ingest.checkpoint import Checkpoint
 from erp.ingest.rejects import Rejects
 from erp.ingest.watch import watch
 from tests.erp.ingest.jobs import a_job

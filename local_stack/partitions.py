@@ -16,7 +16,7 @@ from confluent_kafka.admin import NewPartitions
 from erp.kafka import Options, wait_for_kafka
 from erp.process import Failure
 
-log = logging.getLogger("erp.partitions")
+log = logging.getLogger("local_stack.partitions")
 
 
 def raise_partitions(

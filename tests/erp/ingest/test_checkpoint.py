@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from erp import checkpoint
-from erp.checkpoint import Checkpoint, Counts, Position
+from erp.ingest import checkpoint
+from erp.ingest.checkpoint import Checkpoint, Counts, Position
 from erp.process import Failure, UsageError
 
 JOB = {"tables": ["sales"], "since": None}

@@ -7,7 +7,7 @@ from confluent_kafka import TopicPartition
 
 from erp import kafka
 from erp.outbox import Outbox
-from erp.partitions import raise_partitions
+from local_stack.partitions import raise_partitions
 from tests.waiting import PATIENCE
 
 SOON = {"topic.metadata.refresh.interval.ms": 200}
