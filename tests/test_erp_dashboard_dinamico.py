@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from pymongo.database import Database
+from streamlit.proto.Metric_pb2 import Metric
 from streamlit.testing.v1 import AppTest
 
 from local_stack.stack import free_ports
@@ -59,6 +60,16 @@ def test_today_is_the_day_of_the_newest_sale_in_the_business_time_zone(
     app.run().run()  # the key figures, then everything
     assert not app.exception
     assert ("2", "20,00 €") == (figures(app)["Tickets"], figures(app)["Ventas del día"])
+
+
+def test_an_arrow_says_which_way_a_figure_went(app: AppTest, database: Database) -> None:
+    """As many tickets as the day before have none."""
+    noon = datetime(2017, 7, 2, 12, tzinfo=UTC)
+    sell(database, 1, noon, total_amount=25.0)
+    sell(database, 2, noon - timedelta(days=1))
+    app.run().run()  # the key figures, then everything
+    arrows = {each.label: each.proto.direction for each in app.metric}
+    assert (Metric.UP, Metric.NONE) == (arrows["Ventas del día"], arrows["Tickets"])
 
 
 def test_a_sale_of_just_now_is_no_replay(app: AppTest, database: Database) -> None:

@@ -71,6 +71,7 @@ def key_figures(report: Report, look: Look) -> None:
                     write(figures[name]),
                     None if change is None else fmt.change(change),
                     delta_color="off" if change == 0 else color,
+                    delta_arrow="off" if change == 0 else "auto",
                     help=fmt.money(figures["net"]) if name == "net" else None,
                 )
                 if course := _course(sparks, name):

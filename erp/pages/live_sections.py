@@ -81,6 +81,7 @@ def key_figures(t: page.Text, fmt: Formats, view: View) -> None:
                 delta_description=write_short(base) if more is not None else None,
                 help=t("live_before", value=write(base)),
                 delta_color="off" if more == 0 else "normal",
+                delta_arrow="off" if more == 0 else "auto",
                 border=True,
             )
 
