@@ -210,7 +210,7 @@ def selected(args: argparse.Namespace, zone: str) -> Selection:
 
 def opened(args: argparse.Namespace, settings: Settings, files: Files, selection: Selection) -> Job:
     """Everything that the job needs, its topics included."""
-    state = opening_state(args, settings, files)
+    opening_state(args, settings, files)  # whose errors need no server
     stop = Stop(idle_timeout=args.idle_timeout)
     topics = {table: settings.topic_prefix + table.name for table in contract.TABLES}
     with stop.starting():
@@ -222,12 +222,15 @@ def opened(args: argparse.Namespace, settings: Settings, files: Files, selection
             settings.startup_timeout_seconds,
         )
         largest = kafka.largest_message(admin, topics.values())
-    rejects = Rejects(args.rejects, keep=state.rejects_bytes)  # ours alone from here on
+    rejects = Rejects(args.rejects)  # ours alone from here on, and the checkpoint with it
+    state = opening_state(args, settings, files)
+    rejects.keep(state.rejects_bytes)
 
     def save(state: Checkpoint) -> None:
         rejects.sync()
         checkpoint.save(args.checkpoint, state)
 
+    save(state)  # in the place of an older one, from which nothing must go on any more
     return Job(
         tables=args.tables,
         reading=Reading(

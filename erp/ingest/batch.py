@@ -59,7 +59,10 @@ def send_file(job: Job, file: CsvFile, only_choose: bool = False) -> None:
 
 
 def parts(job: Job, file: CsvFile) -> Iterator[Load]:
-    """The blocks of a file after a first look at the whole of it; no more once asked to stop."""
+    """The blocks of a file after a first look at the whole of it; no more once asked to stop.
+
+    Raises UnusableFileError where it changed meanwhile.
+    """
     reading = job.reading
     job.progress.step(f"{file.name}, first look", file.size())
     for item in ahead(survey(file, reading.time_zone, reading.decimal, reading.date_order)):
@@ -69,9 +72,11 @@ def parts(job: Job, file: CsvFile) -> Iterator[Load]:
             job.progress.advance(item.end_byte, item.rows)
         else:
             found = item
+    file.check_unchanged()
     job.progress.step(file.name, file.size())
     for part in ahead(load(file, found, job.selection, job.largest)):
         if job.stop.requested:
             return
         job.progress.advance(part.end_byte, part.read)
         yield part
+    file.check_unchanged()

@@ -55,6 +55,7 @@ class CsvFile:
     columns: tuple[str, ...]
     header_lines: int
     bare_returns: bool = False
+    looked: tuple[int, ...] = ()  # how its content looked from outside, when it was described
 
     @property
     def name(self) -> str:
@@ -72,6 +73,15 @@ class CsvFile:
             return self.path.stat().st_size
         except OSError as error:
             raise _unreadable(self.path, error) from None
+
+    def check_unchanged(self) -> None:
+        """Raise UnusableFileError where it is not the file any more that was described."""
+        if self.looked and self.looked != look(self.path):
+            raise UnusableFileError(
+                f"{self.path} changed while it was read: what was sent of it may be wrong, send it"
+                " again once it is whole",
+                "changed_file",
+            )
 
     def digest(self) -> str:
         """The fingerprint of the content, as `digest`."""
@@ -147,6 +157,7 @@ def describe(path: Path, table: Table, encoding: str | None = None) -> CsvFile |
     UnusableFileError; UsageError when no encoding has that name, even if no file needs it.
     """
     _check_encoding(encoding or UTF8)
+    looked = look(path)
     encoding = _marked(path) or encoding or UTF8
     head = _head(path, encoding)
     if not head.strip("\ufeff \r\n"):
@@ -159,10 +170,19 @@ def describe(path: Path, table: Table, encoding: str | None = None) -> CsvFile |
         readings, key=lambda reading: len(set(reading[1]) & set(table.columns))
     )
     _check_header(path, table, columns, encoding)
-    file = CsvFile(path, table, encoding, separator, columns, lines, bare_returns)
+    file = CsvFile(path, table, encoding, separator, columns, lines, bare_returns, looked)
     if file.extra_columns:
         log.warning("%s: columns ignored: %s", path, _legible(file.extra_columns))
     return file
+
+
+def look(path: Path) -> tuple[int, ...]:
+    """What tells from outside that a file's content changed; raises UnusableFileError."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def digest(path: Path) -> str:
@@ -228,7 +248,7 @@ def _header(lines: list[str], separator: str) -> tuple[tuple[str, ...], int]:
     reader = csv.reader(lines[hints:], delimiter=separator)
     try:
         names = next((row for row in reader if row), [])
-    except csv.Error:
+    except csv.Error:  # a line that ends with CR alone among others
         names = []
     return tuple(name.strip().strip("\ufeff").lower() for name in names), hints + reader.line_num
 

@@ -21,7 +21,7 @@ from erp.ingest.csv_files import UTF8, CsvFile
 from erp.ingest.csv_lines import Fault, Lines, count, shown
 
 BLOCK_BYTES = 1024 * 1024
-LARGEST_INTEGER = 2**53 - 1  # that no reader of JSON rounds
+SAFE_INTEGERS = (1 - 2**53, 2**53 - 1)  # that no reader of JSON rounds
 _LINE_MARK = "\x1f"  # in no plain text, so that splitting at it leaves lines whole
 LINE = "_line"  # the column that says on which line of the file a row begins, from 1
 
@@ -143,7 +143,7 @@ def _split_even(
 def _all_finite(table: pl.DataFrame) -> bool:
     """True when no number of the table is NaN, infinite or too large for a reader of JSON."""
     return all(
-        bool((column.abs() <= LARGEST_INTEGER).all())
+        bool(column.is_between(*SAFE_INTEGERS).all())
         if column.dtype.is_integer()
         else bool(column.is_finite().all())
         for column in table.select(cs.numeric()).iter_columns()

@@ -125,7 +125,7 @@ class _Evidence:
         """Note which decimal mark the numbers can only have."""
         if not self.commas and text.str.contains(r",|\.\d+\.").any():  # faster than the whole form
             self.commas = bool(text.str.strip_chars().str.contains(COMMA_ONLY).any())
-        if not self.points and text.str.contains(".", literal=True).any():
+        if not self.points and text.str.contains(r"\.|,\d+,").any():
             text = text.str.strip_chars()
             self.points = bool(text.str.contains(POINT_ONLY).any())
             self.groups = self.groups or bool(text.str.contains(POINT_GROUP).any())

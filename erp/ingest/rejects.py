@@ -18,19 +18,31 @@ _HEADER = ",".join(COLUMNS)
 class Rejects:
     """Refused rows on the disk as they come; while one run writes them no other may.
 
-    With `keep` the first so many bytes of an earlier run's file stay, and writing goes on after
-    them; all of it stays where no row ends there, as in one begun since. Else it begins anew. A
-    file of anything else is left alone: UsageError. Where somebody moves or deletes it meanwhile,
-    as what is dealt with, a new one is begun.
+    Writing goes on behind what an earlier run wrote, or what `keep` leaves of it. A file of
+    anything else is left alone: UsageError. Where somebody moves or deletes it meanwhile, as what
+    is dealt with, a new one is begun.
     """
 
-    def __init__(self, path: Path, keep: int = 0) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
         try:
             self._file = _opened(path)
             self._regular = path.is_file()  # what /dev/null is not
-            if self._regular:
-                self._file.truncate(self._kept(keep))
+        except OSError as error:
+            raise self._failure(error) from None
+
+    def keep(self, size: int) -> None:
+        """Cut off what stands behind the first `size` bytes, unless no row ends there.
+
+        Then it is another file than that of the checkpoint, begun since.
+        """
+        if not self._regular:
+            return
+        try:
+            with self.path.open("rb") as file:
+                file.seek(max(0, size - 1))
+                if not size or file.read(1) == b"\n":
+                    self._file.truncate(size)
         except OSError as error:
             raise self._failure(error) from None
 
@@ -68,11 +80,6 @@ class Rejects:
             self.path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # what a full disk did not take was told
             self._file.close()
-
-    def _kept(self, keep: int) -> int:
-        with self.path.open("rb") as file:
-            file.seek(max(0, keep - 1))
-            return keep if file.read(1) == b"\n" or not keep else self.size
 
     def _follow(self) -> None:
         """Begin a file anew where somebody moved or deleted the one that was written."""

@@ -15,6 +15,9 @@ from erp.ingest.csv_lines import Fault, shown
 from erp.ingest.csv_reader import LINE
 from erp.ingest.values import CASTS, TYPES, Decimal, Forms
 
+# NULL of a database, #N/D and 8,41E+12 of a spreadsheet, the rule below a header
+_NO_ID = r"(?i)^\s*(null|\\N|nan|n/[ad]|#.*|-+|\d([.,]\d+)?E\+\d+)\s*$"
+
 
 @dataclass
 class Checked:
@@ -49,7 +52,7 @@ def check(table: Table, frame: pl.DataFrame, forms: Forms, largest: int | None =
         done = text.dtype == TYPES[kind]
         if kind is str:
             values = _without_blanks(text)
-            reasons = _too_long(values) if name in table.ids else None
+            reasons = _no_ids(values) if name in table.ids else None
         else:
             values, reasons = (text, None) if done else CASTS[kind](text, forms, name)
         if name in required:
@@ -103,7 +106,7 @@ def numbers(table: Table, forms: Forms) -> dict[str, pl.DataType]:
 
 
 def natural_keys(table: Table, frame: pl.DataFrame) -> pl.DataFrame:
-    """The natural keys of rows as text, comparable: line 01, 1.0 and 1 of a sale are the same."""
+    """The natural keys of rows as text, comparable: line 01, 1.0, 1,0 and 1 of a sale are one."""
     return pl.DataFrame(
         [
             _same_integers(frame[name]) if kinds(table)[name] is int else frame[name]
@@ -117,7 +120,9 @@ def _same_integers(text: pl.Series) -> pl.Series:
     numbers = text.cast(pl.Int64, strict=False)
     if numbers.null_count() == text.null_count() and str(text.min()) >= "1":  # no 01, no +1
         return text
-    written = text.str.strip_chars().cast(pl.Float64, strict=False)
+    # not ,000: that is a thousand, or none
+    written = text.str.strip_chars().str.replace(r",(0{1,2}|0{4,})$", "")
+    written = written.cast(pl.Float64, strict=False)
     whole = written.cast(pl.Int64, strict=False)
     plain = pl.select(pl.when(whole == written).then(whole.cast(pl.String))).to_series()
     return plain.fill_null(text).alias(text.name)
@@ -146,12 +151,23 @@ def _without_blanks(text: pl.Series) -> pl.Series:
     return pl.select(pl.when(text.str.strip_chars() != "").then(text)).to_series()
 
 
-def _too_long(ids: pl.Series) -> pl.Series | None:
-    """A reason for each id that is longer than the contract allows."""
-    if not (ids.str.len_bytes() > ID_LENGTH_MAX).any():
+def _no_ids(texts: pl.Series) -> pl.Series | None:
+    """A reason for each text that is no id: too long, or what programs write in its place."""
+    long = texts.str.len_bytes() > ID_LENGTH_MAX
+    digits = str(texts.min()) >= "0" and str(texts.max()) < ":"  # all begin with one: faster
+    if not long.any() and digits and not texts.str.contains_any(["E+", "e+"]).any():
         return None
-    long = ids.str.len_chars() > ID_LENGTH_MAX
-    return pl.select(pl.when(long).then(pl.lit("id_too_long"))).to_series()
+    reasons = pl.select(
+        pl.when(long & (texts.str.len_chars() > ID_LENGTH_MAX))
+        .then(pl.lit("id_too_long"))
+        .when(texts.str.strip_chars(" \ufeff").str.to_lowercase() == texts.name)
+        .then(pl.lit("repeated_header"))
+        .when(texts.str.contains("\ufeff", literal=True))
+        .then(pl.lit("invalid_characters"))
+        .when(texts.str.contains(_NO_ID))
+        .then(pl.lit("not_an_id"))
+    ).to_series()
+    return None if reasons.null_count() == len(reasons) else reasons
 
 
 def _missing(values: pl.Series, reasons: pl.Series | None) -> pl.Series | None:

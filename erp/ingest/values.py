@@ -12,7 +12,7 @@ from datetime import datetime
 import polars as pl
 
 from erp.contract import FALSE, TRUE
-from erp.ingest.csv_reader import LARGEST_INTEGER
+from erp.ingest.csv_reader import SAFE_INTEGERS
 
 _POINT = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _COMMA_THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+\.\d+$"  # 1,234.56: only one reading
@@ -36,22 +36,22 @@ _CLOCK = (
     r" ?(?P<offset>Z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?)?$"
 )
 _USUAL_TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d$"
-# the twelve as they begin, in Spanish and in English: 1-ene-2024, 01 MAR 2024, 3/September/2024
+# in Spanish and in English, short or whole: 1-ene-2024, 01 MAR 2024, 3/September/2024
 _MONTHS = (
-    "ene|jan",
-    "feb",
-    "mar",
-    "abr|apr",
-    "may",
-    "jun",
-    "jul",
-    "ago|aug",
-    "set|sep",
-    "oct",
-    "nov",
-    "dic|dec",
+    "ene(?:ro)?|jan(?:uary)?",
+    "feb(?:rero|ruary)?",
+    "mar(?:zo|ch)?",
+    "abr(?:il)?|apr(?:il)?",
+    "mayo?",
+    "jun(?:io|e)?",
+    "jul(?:io|y)?",
+    "ago(?:sto)?|aug(?:ust)?",
+    "set(?:iembre)?|sept?(?:iembre|ember)?",
+    "oct(?:ubre|ober)?",
+    "nov(?:iembre|ember)?",
+    "dic(?:iembre)?|dec(?:ember)?",
 )
-_NAMED_MONTH = r"(?i)^(\d{{1,2}})[-/. ](?:{})\pL*\.?[-/. ](\d{{4}})"
+_NAMED_MONTH = r"(?i)^(\d{{1,2}})[-/. ](?:{})\.?[-/. ](\d{{4}})"
 _SHORT_YEAR = r"^\d{1,2}[-/.](\d{1,2}|\pL{3,})[-/.]\d{2}(\D|$)"
 YEAR_FIRST = r"^(?P<a>\d{4})[-/](?P<b>\d{1,2})[-/](?P<c>\d{1,2})" + _CLOCK
 YEAR_LAST = r"^(?P<a>\d{1,2})[-/.](?P<b>\d{1,2})[-/.](?P<c>\d{4})" + _CLOCK  # day or month first
@@ -146,13 +146,13 @@ def _number(text: pl.Series, forms: Forms) -> Cast:
 
 def _integer(text: pl.Series, forms: Forms, _name: str) -> Cast:
     values = text.cast(pl.Int64, strict=False)
-    if values.null_count() == text.null_count() and (values.abs() <= LARGEST_INTEGER).all():
+    if values.null_count() == text.null_count() and values.is_between(*SAFE_INTEGERS).all():
         return values, None
     numbers, reasons = _number(text, forms)
     table = pl.DataFrame({"number": numbers}).with_columns(
         value=pl.when(
             (pl.col("number") == pl.col("number").round())
-            & (pl.col("number").abs() <= LARGEST_INTEGER)
+            & pl.col("number").is_between(*SAFE_INTEGERS)
         )
         .then(pl.col("number"))
         .cast(pl.Int64, strict=False)

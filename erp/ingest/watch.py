@@ -13,7 +13,7 @@ log = logging.getLogger("erp.producer")
 
 LOOK_EVERY = 1.0  # s between two looks at the folder
 
-Looks = dict[Path, tuple[int, int]]  # size and time of the last change
+Looks = dict[Path, tuple[int, int, int]]  # size, and when content and rights changed last
 
 
 def watch(job: Job, folder: Path) -> None:
@@ -68,9 +68,9 @@ def refuse(job: Job, path: Path, table: Table, why: UnusableFileError) -> None:
         job.delivery.confirm()
 
 
-def _look(path: Path) -> tuple[int, int] | None:
+def _look(path: Path) -> tuple[int, int, int] | None:
     try:
         status = path.stat()
     except OSError:  # it went while we looked
         return None
-    return status.st_size, status.st_mtime_ns
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns

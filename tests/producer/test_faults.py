@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 from erp import kafka
 from tests.conftest import ROOT
 from tests.producer.shop_files import MANY, SCRIPT, rows, write
+from tests.waiting import until
 
 
 def test_a_signal_ends_it_and_resume_sends_the_rest(
@@ -136,6 +137,16 @@ def test_a_second_producer_leaves_the_first_alone(
     running.process.send_signal(signal.SIGCONT)
     assert 0 == running.wait()
     assert len(many_products) == len(read_topic("products"))
+
+
+def test_what_is_begun_anew_is_not_done_by_the_run_before(shop, many_products, run_script, produce):
+    """Killed before Kafka confirmed anything, it goes on from its own beginning."""
+    flags, state = ("--tables", "products"), shop / ".producer-batch.json"
+    assert len(many_products) == produce(*flags)["tables"]["products"]["sent"]
+    running = run_script.start(SCRIPT, *flags)
+    until(lambda: '"done": true' not in state.read_text(), pause=0.01)
+    running.kill()
+    assert len(many_products) == produce(*flags, "--resume")["tables"]["products"]["sent"]
 
 
 @pytest.mark.usefixtures("shop")

@@ -3,8 +3,9 @@
 import pytest
 
 from erp.contract import PRODUCTS
-from erp.ingest import checkpoint, csv_files
+from erp.ingest import batch, checkpoint, csv_files
 from erp.ingest.batch import send_files
+from erp.ingest.csv_files import UnusableFileError
 from erp.ingest.rejects import Rejects
 from tests.erp.ingest.jobs import a_job
 
@@ -41,11 +42,13 @@ def resume(tmp_path):
     def resume(room):
         state = checkpoint.load(state_path, {})
         delivery = Impatient(room)
+        rejects = Rejects(tmp_path / "rejects.csv")
+        rejects.keep(state.rejects_bytes)
         job = a_job(
             stop=Stop(),
             delivery=delivery,
             state=state,
-            rejects=Rejects(tmp_path / "rejects.csv", keep=state.rejects_bytes),
+            rejects=rejects,
         )
         send_files(job, {PRODUCTS: [csv_files.describe(path, PRODUCTS)]}, (PRODUCTS,))
         job.rejects.close()
@@ -53,6 +56,26 @@ def resume(tmp_path):
         return delivery.sent, job.counts(PRODUCTS)
 
     return resume
+
+
+@pytest.mark.parametrize("reading", ["survey", "load"])
+def test_a_file_that_changes_while_it_is_read_is_told(tmp_path, monkeypatch, reading):
+    """Its dates could be read in the order of another content; it is not done then."""
+    path = tmp_path / "products.csv"
+    path.write_text("product_id,name\n1,a\n")
+    read = getattr(batch, reading)
+
+    def changed(*arguments):
+        yield from read(*arguments)
+        path.write_text("product_id,name\n1,a\n2,b\n")
+
+    monkeypatch.setattr(batch, reading, changed)
+    rejects = Rejects(tmp_path / "rejects.csv")
+    job = a_job(stop=Stop(), delivery=Impatient(1_000), rejects=rejects)
+    with pytest.raises(UnusableFileError, match="changed while it was read"):
+        send_files(job, {PRODUCTS: [csv_files.describe(path, PRODUCTS)]}, (PRODUCTS,))
+    assert (["1"] if reading == "load" else []) == job.delivery.sent
+    assert not job.state.files["products:products.csv"].done
 
 
 def test_a_block_that_was_taken_in_part_goes_on_behind_that_part(resume, tmp_path):

@@ -49,11 +49,12 @@ def test_the_quick_way_gives_the_bytes_and_the_rejects_of_the_careful_way(
     assert careful[1]
 
 
-def test_a_line_number_has_one_value_however_it_is_written(tmp_path):
-    """1, 01, 1.0 and +1 are one line of a sale, of which the first is sent."""
+@pytest.mark.parametrize("mark", [".", ","])
+def test_a_line_number_has_one_value_however_it_is_written(tmp_path, mark):
+    """1, 01, 1.0, 1,0 and +1 are one line of a sale, of which the first is sent."""
     path = tmp_path / "sales_items.csv"
-    numbers = ["1", "01", "2", "1.0", "+1", "10", "2.0"]
-    path.write_text("sale_id,line_n,product_id\n" + "".join(f"s,{n},p\n" for n in numbers))
+    numbers = ["1", "01", "2", f"1{mark}0", "+1", "10", f"2{mark}00"]
+    path.write_text("sale_id;line_n;product_id\n" + "".join(f"s;{n};p\n" for n in numbers))
     messages, faults = outcome(csv_files.describe(path, SALES_ITEMS))
     assert [2, 4, 7] == [line for line, *_ in messages]
     assert {"duplicate_key"} == {fault.reason for fault in faults}

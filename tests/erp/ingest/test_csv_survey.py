@@ -76,6 +76,7 @@ def test_what_a_person_says_overrules_the_file(survey):
         (["0,125"], Decimal.COMMA),
         (["1234,567"], Decimal.COMMA),
         (["1,5", "1.5"], Decimal.MIXED),
+        (["1,5", "1,234,567"], Decimal.MIXED),
     ],
 )
 def test_the_whole_file_tells_the_decimal_mark(survey, prices, expected):

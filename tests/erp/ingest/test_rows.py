@@ -206,6 +206,7 @@ def test_numbers_of_a_file_that_mixes_both_marks(text, expected):
         ("3", 3),
         ("3.0", 3),
         ("3.5", "not_an_integer"),
+        ("-9223372036854775808", "not_an_integer"),
         ("9007199254740993", "not_an_integer"),  # 2^53 + 1, which a JSON reader may round
         ("x", "not_a_number"),
         ("nan", "not_finite"),
@@ -271,6 +272,7 @@ def test_truth_values(text, expected):
         ("31 DICIEMBRE 2024", "2024-12-31T00:00:00Z"),
         ("30-feb-2024", "not_a_date"),
         ("1-xyz-2024", "not_a_date"),
+        ("5-martes-2024", "not_a_date"),
         ("31/12/24", "short_year"),
         ("01-MAR-24 10:20", "short_year"),
         ("24-03-01T10:20:30", "short_year"),
@@ -333,6 +335,22 @@ def test_ids_have_a_length():
     assert [] == reasons_of(check(SALES, sale | {"payment_type": long}))
     for name in ("sale_id", "customer_id", "store_id"):
         assert ["id_too_long"] == reasons_of(check(SALES, sale | {name: long}))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        *((text, "not_an_id") for text in ("NULL", "\\N", "nan", "N/A", "#N/D", "---", "8,41E+12")),
+        *((text, "repeated_header") for text in ("product_id", " Product_ID", "\ufeffproduct_id")),
+        ("\ufeff12", "invalid_characters"),
+        *((text, None) for text in ("N", "nullable", "a-1", "12E", "1E5", "-1", "Nan-1", "00123")),
+    ],
+)
+def test_what_programs_write_in_the_place_of_an_id_is_refused(text, reason):
+    """All that a spreadsheet or a database knew no id of would be one product otherwise."""
+    named = {"product_id": "1", "name": text, "category": text}
+    assert [] == reasons_of(check(PRODUCTS, named))
+    assert [reason] * bool(reason) == reasons_of(check(PRODUCTS, {"product_id": text}))
 
 
 def test_a_message_over_the_limit_is_refused():

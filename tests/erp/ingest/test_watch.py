@@ -56,11 +56,13 @@ def look(folder, tmp_path):
     state = Checkpoint()
 
     def look(*steps):
+        rejects = Rejects(tmp_path / "rejects.csv")
+        rejects.keep(state.rejects_bytes)
         job = a_job(
             stop=Steps(*steps),
             delivery=Sent(),
             state=state,
-            rejects=Rejects(tmp_path / "rejects.csv", keep=state.rejects_bytes),
+            rejects=rejects,
         )
         watch(job, folder)
         job.rejects.close()
