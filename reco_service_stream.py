@@ -163,6 +163,8 @@ class Service:
     def turn(self) -> None:
         """Once around: a batch of sales in, a batch of answers out."""
         self.health.beat()
+        if self.waiting or not self.source.joined:
+            self.stop.rest()  # idle is who could read and has nothing in hand
         self.accept(self.read())
         if found := self.patience.outlast(lambda: self.waiting.collect(BATCH), "looking for lines"):
             # the database reads the next lines while these sales are scored
@@ -279,7 +281,8 @@ class Service:
         outcome = self.outcome()
         baskets, owner, kind = self.flight
         self.flight = None
-        self.waiting.extend(outcome.away)
+        now = time.monotonic()
+        self.waiting.extend(now - outcome.away, now)
         for answer, reason in outcome.refused:
             self.refusals.refuse_sale(answer.basket, "not-stored", reason)
         self.refusals.finish()

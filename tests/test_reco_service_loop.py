@@ -87,6 +87,22 @@ def test_signal_while_the_products_cannot_be_read_ends_it_in_peace(shop, monkeyp
     assert "MongoDB is away: what is in hand is read again at the next start" in caplog.messages
 
 
+def test_idle_is_who_could_read_and_has_nothing_in_hand(shop, service, monkeypatch):
+    """Neither while a sale waits for its lines, nor before the group gave it its partitions."""
+    shop.sell("s", 1)
+    turn_until(service, lambda: service.waiting)
+    service.stop._idle_timeout = 0.3
+    time.sleep(0.5)
+    service.turn()
+    assert not service.stop.due
+    shop.store("s", ["p1"])
+    turn_until(service, lambda: not service.waiting)
+    turn_until(service, lambda: service.stop.due)
+    monkeypatch.setattr(service.source, "joined", False)
+    service.turn()
+    assert not service.stop.due
+
+
 def test_offset_of_a_partition_that_came_back_stays(shop, service, hold_back):
     """What was being published when the partition went is not ours: read again, it waits."""
     shop.store("s", ["p1"])

@@ -165,6 +165,7 @@ class WaitingSales:
         self._waiting: dict[str, Basket] = {}
         self._agenda: list[tuple[float, int, Basket]] = []
         self._tickets = 0
+        self._extended_to = 0.0  # monotonic s
         self._ahead: Look | None = None
         self._readers = ThreadPoolExecutor(READERS, "lines")
 
@@ -266,10 +267,16 @@ class WaitingSales:
         """Let go of a sale by its id; returns what waited."""
         return self._waiting.pop(sale_id, None)
 
-    def extend(self, seconds: float) -> None:
-        """Move every deadline: for so long nobody could store or read a line."""
-        for basket in self._waiting.values():
-            basket.deadline += seconds
+    def extend(self, since: float, until: float) -> None:
+        """Move every deadline: between these moments (monotonic s) nobody could store a line.
+
+        A moment counts once, whoever tells of it.
+        """
+        since = max(since, self._extended_to)
+        if until > since:
+            self._extended_to = until
+            for basket in self._waiting.values():
+                basket.deadline += until - since
 
     def _look(self, due: list[Basket]) -> Look:
         began = time.monotonic()
@@ -318,8 +325,15 @@ class WaitingSales:
             if (product_id := get("product_id")) is None:
                 continue  # not the sink's: a line of nothing
             lines, number = places[document["_id"]]
-            lines[number] = _line((product_id, get("quantity"), get("net_amount")))
+            lines[number] = _line(
+                (product_id, _number(get("quantity")), _number(get("net_amount")))
+            )
         return found
+
+
+def _number(value: Any) -> float | None:
+    """A finite number; None for what only another writer than the sink has in its place."""
+    return value if isinstance(value, int | float) and value - value == 0 else None
 
 
 def find_by_id(

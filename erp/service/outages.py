@@ -41,7 +41,7 @@ class Patience:
             nonlocal counted
             self._stay(seconds)
             before, counted = counted, time.monotonic()
-            self._waiting.extend(counted - before)  # before the next try, which looks at deadlines
+            self._waiting.extend(before, counted)  # before the next try, which looks at deadlines
             return self._stop.requested
 
         try:
@@ -52,7 +52,7 @@ class Patience:
             raise Failure(f"MongoDB refuses {doing}: {mongo.first_line(error)}") from None
         if counted > began:
             now = time.monotonic()
-            self._waiting.extend(now - counted)
+            self._waiting.extend(counted, now)
             self._health.report("lines")
             log.info("MongoDB is back after %.1f s", now - began)
         return result

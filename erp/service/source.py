@@ -52,6 +52,7 @@ class Source:
         self._partition_count = 0
         self._moved = False  # partitions came or others went since they were counted
         self._paused = False
+        self.joined = False  # the group said which partitions are ours, if any
         self._early: list[Message] = []
         self.membership = Membership(kafka.longest_silence(instance), self._confirm)
 
@@ -174,6 +175,7 @@ class Source:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign(partitions)
+        self.joined = True
         if partitions:
             # the client keeps a pause over the loss of a partition, also when reading went on since
             (consumer.pause if self._paused else consumer.resume)(partitions)
@@ -213,15 +215,15 @@ class Source:
             self._partition_count = len(self._all_partitions(COUNT_TIMEOUT))
 
     def _skip(self) -> int:
-        """Commit the end of each partition without an offset; how many messages that skips."""
+        """Commit the end of each partition, if none has an offset; how many messages that skips."""
         committed = self._consumer.committed(self._all_partitions(), timeout=KAFKA_TIMEOUT)
+        if any(each.offset != NO_OFFSET for each in committed):
+            return 0  # a partition without one was added since, or had no sale yet
         ends = [
             TopicPartition(self._topic, each.partition, self._end(each.partition))
             for each in committed
-            if each.offset == NO_OFFSET
         ]
-        if ends:
-            self._consumer.commit(offsets=ends, asynchronous=False)
+        self._consumer.commit(offsets=ends, asynchronous=False)
         return sum(end.offset for end in ends)
 
     def _end(self, partition: int) -> int:

@@ -314,3 +314,25 @@ def test_look_ahead_that_fails_is_due_again(database, monkeypatch):
         with pytest.raises(AutoReconnect):
             sales.collect(1000)
     assert ["s"] == [basket.sale.sale_id for basket in sales.collect(1000)]
+
+
+def test_an_outage_that_two_tell_of_moves_a_deadline_once(database):
+    """Who reads lines and who stores answers wait for the same database."""
+    sales = waiting(database)
+    basket = Basket(sale(), 0)
+    sales.add(basket)
+    now = basket.deadline
+    for since, end in ((now, now + 5), (now + 1, now + 6), (now + 2, now + 3), (now + 6, now + 6)):
+        sales.extend(since, end)
+    assert pytest.approx(now + 6) == basket.deadline
+
+
+def test_what_is_no_number_in_a_line_is_absent(database):
+    """Another writer than the sink may leave NaN there, which equals nothing, or a list."""
+    fields = {"sale_id": "s", "line_n": 1, "product_id": "p1", "quantity": float("nan")}
+    database[SALES_ITEMS.name].insert_one({"_id": "s:1", **fields, "net_amount": [1]})
+    sales = waiting(database, quiet=0.0)
+    sales.add(Basket(sale(items_count=1), 0))
+    [found] = until(lambda: sales.collect(10), pause=0.001)
+    assert {1: Line("p1", None, None)} == found.lines
+    assert found.fingerprint == hash((Line("p1", None, None),))

@@ -203,6 +203,23 @@ def test_backlog_is_skipped_only_by_a_group_that_never_committed(settings, topic
     assert ["new", "new"] == values(take(member(), 2))
 
 
+def test_a_partition_that_was_added_since_is_no_backlog(settings, topic):
+    """A service that always starts with --new-only would lose the sales in it."""
+    send(settings, topic, [f"old{n}" for n in range(6)])
+    source = Source(settings.kafka, f"{settings.consumer_group_prefix}x", topic, print, print)
+    place = TopicPartition(topic, 0, 1)
+    source._consumer.commit(offsets=[place], asynchronous=False)
+    source.skip_backlog()
+    assert {0: 1} == {n: at for n, at in committed(settings, topic).items() if at >= 0}
+    source.close()
+
+
+def test_a_member_without_a_partition_has_joined_too(member):
+    """Of more copies than partitions some have none, and are idle all the same."""
+    copies = [member() for _ in range(3)]
+    waiting.until(lambda: all(not each.stay(0.05) and each.joined for each in copies))
+
+
 def test_lag_counts_what_was_not_read(settings, topic, member):
     """The lag is what stands behind the last message that was read."""
     send(settings, topic, [f"m{n}" for n in range(12)])
