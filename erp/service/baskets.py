@@ -77,8 +77,11 @@ class Basket:
 
     @property
     def fingerprint(self) -> int:
-        """A number that changes with each product, quantity, amount and number of lines."""
-        return hash(tuple(self.lines[number] for number in sorted(self.lines)))
+        """A number that changes with each product, quantity, amount and number of lines.
+
+        Of how they are written: NaN, which equals nothing, or a list may be among them.
+        """
+        return hash(repr([self.lines[number] for number in sorted(self.lines)]))
 
     @property
     def improved(self) -> bool:
@@ -325,15 +328,8 @@ class WaitingSales:
             if (product_id := get("product_id")) is None:
                 continue  # not the sink's: a line of nothing
             lines, number = places[document["_id"]]
-            lines[number] = _line(
-                (product_id, _number(get("quantity")), _number(get("net_amount")))
-            )
+            lines[number] = _line((product_id, get("quantity"), get("net_amount")))
         return found
-
-
-def _number(value: Any) -> float | None:
-    """A finite number; None for what only another writer than the sink has in its place."""
-    return value if isinstance(value, int | float) and value - value == 0 else None
 
 
 def find_by_id(

@@ -213,7 +213,8 @@ def _improves(basket: Basket, answer: dict[str, Any] | None) -> bool:
         Line(each["product_id"], each.get("quantity"), each.get("net_amount"))
         for each in answer["basket_products"]
     ]
-    more = shown != told if basket.answered_as is not None else len(shown) > len(told)
+    other = repr(shown) != repr(told)  # as written: NaN equals nothing
+    more = other if basket.answered_as is not None else len(shown) > len(told)
     return more or (basket.complete and not answer["complete"])
 
 

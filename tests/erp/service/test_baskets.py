@@ -327,12 +327,14 @@ def test_an_outage_that_two_tell_of_moves_a_deadline_once(database):
     assert pytest.approx(now + 6) == basket.deadline
 
 
-def test_what_is_no_number_in_a_line_is_absent(database):
-    """Another writer than the sink may leave NaN there, which equals nothing, or a list."""
+def test_a_line_that_another_writer_left_is_the_same_when_it_is_read_again(database):
+    """It may have NaN, which equals nothing, or a list, which cannot be hashed."""
     fields = {"sale_id": "s", "line_n": 1, "product_id": "p1", "quantity": float("nan")}
     database[SALES_ITEMS.name].insert_one({"_id": "s:1", **fields, "net_amount": [1]})
-    sales = waiting(database, quiet=0.0)
-    sales.add(Basket(sale(items_count=1), 0))
-    [found] = until(lambda: sales.collect(10), pause=0.001)
-    assert {1: Line("p1", None, None)} == found.lines
-    assert found.fingerprint == hash((Line("p1", None, None),))
+    seen = set()
+    for _ in range(2):
+        sales = waiting(database, quiet=0.0)
+        sales.add(Basket(sale(items_count=1), 0))
+        [found] = until(lambda sales=sales: sales.collect(10), pause=0.001)
+        seen.add(found.fingerprint)
+    assert 1 == len(seen)
