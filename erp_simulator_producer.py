@@ -210,7 +210,8 @@ def selected(args: argparse.Namespace, zone: str) -> Selection:
 
 def opened(args: argparse.Namespace, settings: Settings, files: Files, selection: Selection) -> Job:
     """Everything that the job needs, its topics included."""
-    opening_state(args, settings, files)  # whose errors need no server
+    what = identity(args, settings, files)
+    opening_state(args, what)  # whose errors need no server
     stop = Stop(idle_timeout=args.idle_timeout)
     topics = {table: settings.topic_prefix + table.name for table in contract.TABLES}
     with stop.starting():
@@ -223,7 +224,7 @@ def opened(args: argparse.Namespace, settings: Settings, files: Files, selection
         )
         largest = kafka.largest_message(admin, topics.values())
     rejects = Rejects(args.rejects)  # ours alone from here on, and the checkpoint with it
-    state = opening_state(args, settings, files)
+    state = opening_state(args, what)
     rejects.keep(state.rejects_bytes)
 
     def save(state: Checkpoint) -> None:
@@ -256,8 +257,8 @@ def opened(args: argparse.Namespace, settings: Settings, files: Files, selection
     )
 
 
-def opening_state(args: argparse.Namespace, settings: Settings, files: Files) -> Checkpoint:
-    """Where to go on from: the checkpoint of the same job, or the beginning."""
+def identity(args: argparse.Namespace, settings: Settings, files: Files) -> dict[str, Any]:
+    """What the job is asked to do: another one cannot go on from its checkpoint."""
     job: dict[str, Any] = {
         "kafka": settings.kafka_bootstrap_servers,
         "topic_prefix": settings.topic_prefix,
@@ -273,6 +274,11 @@ def opening_state(args: argparse.Namespace, settings: Settings, files: Files) ->
     if args.mode == "live":  # its position is a number of sales, which other files would shift
         sales = [file for table in (SALES, SALES_ITEMS) for file in files.get(table, [])]
         job["files"] = [file.digest() for file in sales]
+    return job
+
+
+def opening_state(args: argparse.Namespace, job: dict[str, Any]) -> Checkpoint:
+    """Where to go on from: the checkpoint of the same job, or the beginning."""
     go_on = args.resume or args.watch
     return (checkpoint.load if go_on else checkpoint.begin)(args.checkpoint, job)
 

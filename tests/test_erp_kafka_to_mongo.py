@@ -274,7 +274,7 @@ def test_metrics_tell_what_was_stored_and_what_waits(shop, run_script, database)
         'erp_sink_dead_letters_total{reason="not-json"} 1.0',
         "erp_sink_up 1.0",
     ):
-        until(lambda told=told: _page_with(address, told))
+        assert until(lambda told=told: _page_with(address, told))
 
 
 def _page_with(address, wanted):

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import compress
 from typing import Any, NamedTuple, cast
 
 from bson.errors import BSONError
@@ -85,12 +86,7 @@ class Store:
 
     def without_deleted(self, writes: Sequence[Write]) -> list[Write]:
         """Those that no tombstone came after, of deliveries that were kept back for long."""
-        notes = self._notes([name for write in writes for name in _names(write)])
-        return [
-            write
-            for write in writes
-            if all(write.origin.follows(notes.get(name)) for name in _names(write))
-        ]
+        return list(compress(writes, self._outlive(writes)))
 
     def undo_deleted(self, writes: Sequence[Write]) -> None:
         """Delete the documents of those that a tombstone came after, which another copy met.
@@ -98,8 +94,8 @@ class Store:
         For a copy that was silent in the middle of `apply`: what it inserted since may have been
         deleted already.
         """
-        standing = set(map(id, self.without_deleted(writes)))
-        late = [write for write in writes if write.document and id(write) not in standing]
+        lives = self._outlive(writes)
+        late = [w for w, alive in zip(writes, lives, strict=True) if w.document and not alive]
         for table, batch in by_table(late).items():
             collection = self._database[table.name]
             ours = {key: write.origin.document() for key, write in batch.upserts.items()}
@@ -110,6 +106,13 @@ class Store:
             ]
             if doomed:
                 collection.bulk_write([DeleteOne(which) for which in doomed], ordered=False)
+
+    def _outlive(self, writes: Sequence[Write]) -> list[bool]:
+        """Whether no tombstone came after each of these, of its own key or of its sale."""
+        notes = self._notes([name for write in writes for name in _names(write)])
+        return [
+            all(write.origin.follows(notes.get(name)) for name in _names(write)) for write in writes
+        ]
 
     def _upsert(
         self,

@@ -218,6 +218,7 @@ def test_a_member_without_a_partition_has_joined_too(member):
     """Of more copies than partitions some have none, and are idle all the same."""
     copies = [member() for _ in range(3)]
     waiting.until(lambda: all(not each.stay(0.05) and each.joined for each in copies))
+    assert any(not each.partitions for each in copies)
 
 
 def test_lag_counts_what_was_not_read(settings, topic, member):
