@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from pymongo import ReplaceOne
 
-from erp import kafka, mongo
+from erp import kafka, mongo, recommender
 from erp.contract import (
     DEAD_LETTER,
     PRODUCTS,
@@ -167,3 +167,16 @@ def recommended(answer):
 def latest(messages):
     """Key to the value of its last message."""
     return {message.key().decode(): message.value() for message in messages}
+
+
+def trained(together):
+    """A model in which `together` are always bought with each other, over other pairs."""
+    pairs = [together] * 30 + [("p20", "p21"), ("p22", "p23")] * 15
+    lines = [(f"t{n}", product) for n, pair in enumerate(pairs) for product in pair]
+    return recommender.fit(
+        {"sale_id": [sale for sale, _ in lines], "product_id": [product for _, product in lines]},
+        {
+            "sale_id": [f"t{n}" for n in range(len(pairs))],
+            "sale_datetime": ["2024-04-01T10:00:00Z"] * len(pairs),
+        },
+    )
